@@ -1,0 +1,148 @@
+"""The common steps with confluent-kafka, librdkafka in Python."""
+import time
+
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource,
+                                   NewPartitions, NewTopic, OffsetSpec, ResourceType)
+
+from steps import BOOTSTRAP, DEADLINE_S, INVALID_PARTITIONS, PARTITIONS, Client, Record, Refused, Wrong, refused
+
+OPS = {"set": AlterConfigOpType.SET, "delete": AlterConfigOpType.DELETE,
+       "append": AlterConfigOpType.APPEND, "subtract": AlterConfigOpType.SUBTRACT}
+SPECS = {"earliest": OffsetSpec.earliest(), "latest": OffsetSpec.latest(), "max": OffsetSpec.max_timestamp()}
+
+
+def answer(futures):
+    """The one result of an admin call."""
+    try:
+        return [future.result(DEADLINE_S) for future in futures.values()][0]
+    except KafkaException as error:
+        raise Refused(error.args[0].code(), error.args[0].str()) from error
+
+
+class Confluent(Client):
+    name = "confluent-kafka"
+
+    def __init__(self):
+        super().__init__()
+        self.admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
+
+    def version(self):
+        return f"{confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
+
+    def create(self, topic, partitions, configs, replication=1):
+        answer(self.admin.create_topics([NewTopic(topic, partitions, replication, config=configs)]))
+
+    def describe(self, topic):
+        described = answer(self.admin.describe_topics(TopicCollection([topic])))
+        return [(p.id, p.leader.id if p.leader else -1, [n.id for n in p.replicas], [n.id for n in p.isr])
+                for p in described.partitions]
+
+    def configs(self, topic):
+        entries = answer(self.admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]))
+        return {name: (entry.value, entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value)
+                for name, entry in entries.items()}
+
+    def alter(self, topic, *ops):
+        entries = [ConfigEntry(key, value, incremental_operation=OPS[op]) for op, key, value in ops]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+        answer(self.admin.incremental_alter_configs([resource]))
+
+    def grow(self, topic, count):
+        answer(self.admin.create_partitions([NewPartitions(topic, count)]))
+
+    def topics(self):
+        return set(self.admin.list_topics(timeout=DEADLINE_S).topics)
+
+    def delete(self, topics):
+        for future in self.admin.delete_topics(topics).values():
+            answer({0: future})
+
+    def invalid_partitions(self):
+        # librdkafka refuses to send 0 partitions; growing by too little is left to the broker.
+        for count in (1, PARTITIONS + 2):
+            refused(INVALID_PARTITIONS, f"grow to {count}", self.grow, self.main, count)
+
+    def produce(self, topic, records, codec="none", acks="all", idempotent=True):
+        producer = Producer({"bootstrap.servers": BOOTSTRAP, "compression.type": codec, "acks": acks,
+                             "enable.idempotence": idempotent, "message.max.bytes": 1_000_000, "linger.ms": 5})
+        offsets, errors = [None] * len(records), []
+
+        def delivered(index):
+            def report(error, message):
+                if error:
+                    errors.append(error)
+                else:
+                    offsets[index] = message.offset()
+            return report
+
+        for i, record in enumerate(records):
+            when = {} if record.timestamp is None else {"timestamp": record.timestamp}
+            producer.produce(topic, record.value, record.key, record.partition, delivered(i),
+                             headers=record.headers, **when)
+        undelivered = producer.flush(DEADLINE_S)
+        if errors:
+            raise Refused(errors[0].code(), errors[0].str())
+        if undelivered:
+            raise Wrong(f"{undelivered} records are not acknowledged within {DEADLINE_S} s")
+        return offsets
+
+    def consumer(self):
+        return Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": self.run_id, "enable.auto.commit": False,
+                         "auto.offset.reset": "error", "enable.partition.eof": True})
+
+    def consume(self, topic, starts, count):
+        consumer, records, ended = self.consumer(), [], set()
+        consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in starts.items()])
+        deadline = time.monotonic() + DEADLINE_S
+        while len(ended) < len(starts) and time.monotonic() < deadline:
+            for message in consumer.consume(500, timeout=0.2):
+                if message.error() is None:
+                    headers = message.headers() or []
+                    records.append(Record(message.partition(), message.timestamp()[1], message.key(), message.value(),
+                                          [tuple(header) for header in headers], message.offset()))
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    ended.add(message.partition())
+                else:
+                    raise Refused(message.error().code(), message.error().str())
+        consumer.close()
+        return records
+
+    def read_at(self, topic, partition, offset):
+        consumer = self.consumer()
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        message = consumer.poll(DEADLINE_S)
+        consumer.close()
+        if message is None:
+            raise Wrong("neither a record nor an error")
+        if message.error() is None:
+            return message.offset()
+        # librdkafka wraps the broker's error in its own, because there is no reset to fall back on.
+        if message.error().code() == KafkaError._AUTO_OFFSET_RESET and "out of range" in message.error().str().lower():
+            raise Refused(1)
+        raise Refused(message.error().code(), message.error().str())
+
+    def watermarks(self, topic, partition):
+        consumer = self.consumer()
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=DEADLINE_S)
+        finally:
+            consumer.close()
+
+    def look_up(self, topic, partition, spec):
+        wanted = SPECS.get(spec) or OffsetSpec.for_timestamp(spec)
+        found = answer(self.admin.list_offsets({TopicPartition(topic, partition): wanted}))
+        if isinstance(spec, int):
+            consumer = self.consumer()
+            asked = consumer.offsets_for_times([TopicPartition(topic, partition, spec)], timeout=DEADLINE_S)[0]
+            consumer.close()
+            if asked.error or asked.offset != found.offset:
+                raise Wrong(f"offsets_for_times says {asked.offset} {asked.error}, list_offsets {found.offset}")
+        return found.offset, found.timestamp
+
+    def delete_records(self, topic, partition, before):
+        return answer(self.admin.delete_records([TopicPartition(topic, partition, before)])).low_watermark
+
+
+Confluent().main_loop()

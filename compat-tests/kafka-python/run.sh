@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# suite: ci
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+source "$here/../lib/common.sh"
+python=$(python_venv "$here")
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here/../lib exec "$python" "$here/compat.py"

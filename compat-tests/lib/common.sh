@@ -1,0 +1,53 @@
+# Sourced by every script here. What the clients need is fetched by their ordinary package clients and kept outside
+# the tree, in $cache.
+compat=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/tidewater-compat
+mkdir -p "$cache"
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() { say "$@"; exit 1; }
+
+# need COMMAND PACKAGE: the Debian package that brings a command, installed by root, named for anybody else.
+need() {
+  command -v "$1" > /dev/null && return
+  say "installing $2 with apt-get"
+  [ "$(id -u)" = 0 ] || die "$1 is missing: apt-get install $2"
+  apt-get install -y -qq "$2" > /dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$2" > /dev/null; } >&2
+}
+
+# maven_libs FOLDER: prints a folder with the jars that FOLDER/pom.xml names, fetched once for each content of it.
+maven_libs() {
+  local libs
+  libs=$cache/jars/$(basename "$1")-$(sha256sum < "$1/pom.xml" | cut -c1-12)
+  if [ ! -d "$libs" ]; then
+    need mvn maven
+    say "fetching jars for $(basename "$1") with Maven into $libs"
+    mvn -q -f "$1/pom.xml" dependency:copy-dependencies -DoutputDirectory="$libs.new.$$" >&2
+    mv "$libs.new.$$" "$libs"
+  fi
+  printf '%s\n' "$libs"
+}
+
+# python_venv FOLDER: prints a Python that has what FOLDER/requirements.txt names, made once for each content of it.
+python_venv() {
+  local venv
+  venv=$cache/venv/$(basename "$1")-$(sha256sum < "$1/requirements.txt" | cut -c1-12)
+  if [ ! -f "$venv/complete" ]; then
+    say "installing $(tr '\n' ' ' < "$1/requirements.txt")with pip into $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv" || { need python3-venv-is-missing python3-venv; python3 -m venv "$venv"; }
+    "$venv/bin/pip" install -q --disable-pip-version-check -r "$1/requirements.txt" >&2
+    touch "$venv/complete"
+  fi
+  printf '%s\n' "$venv/bin/python"
+}
+
+# free_port: a port nobody listens on now, below the range the kernel hands out to outgoing connections.
+free_port() {
+  local port
+  while :; do
+    port=$((12000 + RANDOM % 18000))
+    (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null || { printf '%s\n' "$port"; return; }
+  done
+}

@@ -1,0 +1,124 @@
+//! The admin endpoint: metrics, health and the log filter over HTTP, on a listener of its own.
+//!
+//! `/health/live` says that the process turns and looks at neither disk nor peers; `/health/ready` that clients are
+//! served; `/health/startup` how far the start has come.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use parking_lot::RwLock;
+use prometheus::{Encoder, Registry, TextEncoder};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::context::Context;
+
+/// Changes the live log filter; the embedder owns the subscriber, so it owns this too.
+pub type SetLogFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// What the endpoint can tell at any moment of the broker's life.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) registry: Registry,
+    pub(crate) stage: Arc<RwLock<Stage>>,
+    pub(crate) set_log_filter: Option<SetLogFilter>,
+}
+
+/// How far the broker is.
+#[derive(Clone)]
+pub(crate) enum Stage {
+    Starting(&'static str),
+    Serving(Arc<Context>),
+    Stopping,
+}
+
+/// Serves until `stop`.
+pub(crate) async fn serve(admin: Admin, socket: TcpListener, stop: CancellationToken) {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health/live", get(|| async { "live\n" }))
+        .route("/health/ready", get(ready))
+        .route("/health/startup", get(startup))
+        .route("/log-level", get(log_level).put(set_log_level).post(set_log_level))
+        .with_state(admin);
+    let served = axum::serve(socket, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
+    if let Err(error) = served {
+        warn!(%error, "the admin endpoint ended");
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    if let Stage::Serving(ctx) = &*admin.stage.read() {
+        refresh(ctx);
+    }
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&admin.registry.gather(), &mut text) {
+        Ok(()) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Gauges that are only worth computing when somebody looks.
+fn refresh(ctx: &Context) {
+    let table = ctx.topics.table();
+    let partitions: usize = table.iter().map(|topic| topic.local_partitions().count()).sum();
+    let as_gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+    ctx.metrics.topics.set(as_gauge(table.len()));
+    ctx.metrics.partitions.set(as_gauge(partitions));
+    ctx.metrics.fetch_sessions.set(as_gauge(ctx.fetch_sessions.len()));
+    ctx.metrics.memory_available_bytes.set(as_gauge(ctx.memory.available()));
+}
+
+/// Why the broker is not ready, in words; empty when it is.
+fn reasons(stage: &Stage) -> Vec<String> {
+    match stage {
+        Stage::Starting(what) => vec![format!("starting: {what}")],
+        Stage::Stopping => vec!["stopping".to_owned()],
+        Stage::Serving(ctx) => {
+            let offline = ctx.store.dirs().into_iter().filter_map(|dir| {
+                let reason = dir.offline?;
+                Some(format!("log directory {} is offline: {reason}", dir.path.display()))
+            });
+            offline.collect()
+        }
+    }
+}
+
+async fn ready(State(admin): State<Admin>, Query(query): Query<HashMap<String, String>>) -> Response {
+    let reasons = reasons(&admin.stage.read());
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if query.contains_key("verbose") {
+        return (status, axum::Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response();
+    }
+    let text = if reasons.is_empty() { "ready\n".to_owned() } else { reasons.join("\n") + "\n" };
+    (status, text).into_response()
+}
+
+async fn startup(State(admin): State<Admin>) -> Response {
+    match &*admin.stage.read() {
+        Stage::Starting(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("starting: {what}\n")).into_response(),
+        Stage::Serving(_) | Stage::Stopping => "started\n".into_response(),
+    }
+}
+
+async fn log_level() -> &'static str {
+    "PUT a filter such as `info` or `warn,tidewater_storage=debug` here to change what is logged\n"
+}
+
+async fn set_log_level(State(admin): State<Admin>, filter: String) -> Response {
+    let Some(set) = &admin.set_log_filter else {
+        return (StatusCode::NOT_IMPLEMENTED, "the program that embeds this broker keeps its log filter to itself\n")
+            .into_response();
+    };
+    match set(filter.trim()) {
+        Ok(()) => format!("log filter is now {}\n", filter.trim()).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, error + "\n").into_response(),
+    }
+}

@@ -1,0 +1,222 @@
+//! The one list of what this broker speaks. Dispatch, ApiVersions, metric labels and `docs/apis.md` read it, so nothing
+//! is advertised that is not done.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wire::header::RequestHead;
+use wire::{Request, codec};
+
+use crate::clock;
+use crate::context::Context;
+use crate::handlers;
+use crate::net::connection::ConnectionInfo;
+use crate::net::reply::Reply;
+
+/// Stage 2 of a request: what is still to be waited for. `None` is for requests that want no answer (`acks=0`), an error
+/// ends the connection.
+pub(crate) type Later = Pin<Box<dyn Future<Output = Result<Option<Reply>, String>> + Send>>;
+/// Stage 1 of a request.
+pub(crate) type Running = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What stage 1 of a request came to.
+pub(crate) enum Answer {
+    Now(Reply),
+    Later(Later),
+    /// The connection must end, for this reason.
+    Close(String),
+}
+
+/// One request on its way to a handler.
+pub(crate) struct Call<R> {
+    pub(crate) request: R,
+    pub(crate) version: i16,
+    pub(crate) connection: Arc<ConnectionInfo>,
+}
+
+/// A handler that answers in stage 1. Failure travels inside the response, as Kafka has it.
+pub(crate) trait Handler: 'static {
+    type Request: Request + Send;
+    const NAME: &'static str;
+    const MIN: i16;
+    const MAX: i16;
+
+    fn handle(
+        ctx: &Arc<Context>,
+        call: Call<Self::Request>,
+    ) -> impl Future<Output = <Self::Request as Request>::Response> + Send;
+}
+
+type Run = fn(Arc<Context>, Arc<ConnectionInfo>, RequestHead, Bytes) -> Running;
+
+/// A row of the table.
+pub(crate) struct Api {
+    pub(crate) key: i16,
+    pub(crate) name: &'static str,
+    /// Lowest version advertised. Below `min` only for Produce (KAFKA-18659).
+    pub(crate) advertised_min: i16,
+    pub(crate) min: i16,
+    pub(crate) max: i16,
+    /// Whether stage 1 sees the effects of the connection's earlier produce requests. Only those APIs whose stage 1 does
+    /// not look at logs go without.
+    after_appends: bool,
+    run: Run,
+}
+
+impl Api {
+    const fn of<H: Handler>() -> Self {
+        Self {
+            key: <H::Request as Request>::KEY,
+            name: H::NAME,
+            advertised_min: H::MIN,
+            min: H::MIN,
+            max: H::MAX,
+            after_appends: true,
+            run: |ctx, connection, head, body| Box::pin(decode_handle_encode::<H>(ctx, connection, head, body)),
+        }
+    }
+}
+
+/// Every API of this broker, in the order of keys.
+pub(crate) static APIS: &[Api] = &[
+    Api {
+        key: 0,
+        name: "Produce",
+        // librdkafka before 2.8 infers from a minimum above 0 that no codec is supported (KAFKA-18659, KIP-896).
+        advertised_min: 0,
+        min: handlers::produce::MIN,
+        max: handlers::produce::MAX,
+        after_appends: false,
+        run: |ctx, connection, head, body| Box::pin(handlers::produce::run(ctx, connection, head, body)),
+    },
+    Api {
+        key: 1,
+        name: "Fetch",
+        advertised_min: handlers::fetch::MIN,
+        min: handlers::fetch::MIN,
+        max: handlers::fetch::MAX,
+        after_appends: true,
+        run: |ctx, connection, head, body| Box::pin(handlers::fetch::run(ctx, connection, head, body)),
+    },
+    Api::of::<handlers::list_offsets::ListOffsets>(),
+    Api::of::<handlers::metadata::Metadata>(),
+    Api::of::<handlers::find_coordinator::FindCoordinator>(),
+    Api {
+        key: 18,
+        name: "ApiVersions",
+        advertised_min: handlers::api_versions::MIN,
+        min: handlers::api_versions::MIN,
+        max: handlers::api_versions::MAX,
+        after_appends: false,
+        run: |ctx, connection, head, body| Box::pin(handlers::api_versions::run(ctx, connection, head, body)),
+    },
+    Api::of::<handlers::create_topics::CreateTopics>(),
+    Api::of::<handlers::delete_topics::DeleteTopics>(),
+    Api::of::<handlers::delete_records::DeleteRecords>(),
+    Api::of::<handlers::init_producer_id::InitProducerId>(),
+    Api::of::<handlers::offset_for_leader_epoch::OffsetForLeaderEpoch>(),
+    Api::of::<handlers::describe_configs::DescribeConfigs>(),
+    Api::of::<handlers::alter_configs::AlterConfigs>(),
+    Api {
+        key: 35,
+        name: "DescribeLogDirs",
+        advertised_min: handlers::describe_log_dirs::MIN,
+        min: handlers::describe_log_dirs::MIN,
+        max: handlers::describe_log_dirs::MAX,
+        after_appends: true,
+        run: |ctx, connection, head, body| Box::pin(handlers::describe_log_dirs::run(ctx, connection, head, body)),
+    },
+    Api::of::<handlers::create_partitions::CreatePartitions>(),
+    Api::of::<handlers::incremental_alter_configs::IncrementalAlterConfigs>(),
+    Api::of::<handlers::describe_cluster::DescribeCluster>(),
+    Api::of::<handlers::describe_topic_partitions::DescribeTopicPartitions>(),
+];
+
+/// The row of `key`, if we speak it.
+pub(crate) fn api(key: i16) -> Option<(usize, &'static Api)> {
+    APIS.binary_search_by_key(&key, |api| api.key).ok().map(|index| (index, &APIS[index]))
+}
+
+/// Stage 1 of one request. A key or version we do not speak ends the connection without an answer, as Kafka does
+/// (`RequestHeader.parse`); only ApiVersions answers for unknown versions of itself (N1).
+pub(crate) async fn dispatch(
+    ctx: &Arc<Context>,
+    connection: &Arc<ConnectionInfo>,
+    head: RequestHead,
+    body: Bytes,
+) -> Answer {
+    let Some((index, api)) = api(head.api_key) else {
+        return Answer::Close(format!("unknown API key {}", head.api_key));
+    };
+    let metrics = ctx.metrics.api(index);
+    let in_range = (api.min..=api.max).contains(&head.api_version);
+    if !in_range && api.key != handlers::api_versions::KEY {
+        metrics.refused.inc();
+        return Answer::Close(format!("unsupported version {} of {}", head.api_version, api.name));
+    }
+    metrics.requests.inc();
+    metrics.request_bytes.inc_by(body.len() as u64);
+    let started = clock::monotonic();
+    if api.after_appends {
+        connection.appends.drained().await;
+    }
+    let answer = (api.run)(Arc::clone(ctx), Arc::clone(connection), head, body).await;
+    match answer {
+        Answer::Later(later) => {
+            let ctx = Arc::clone(ctx);
+            Answer::Later(Box::pin(async move {
+                let reply = later.await;
+                ctx.metrics.api(index).seconds.observe(started.elapsed().as_secs_f64());
+                reply
+            }))
+        }
+        done => {
+            metrics.seconds.observe(started.elapsed().as_secs_f64());
+            done
+        }
+    }
+}
+
+async fn decode_handle_encode<H: Handler>(
+    ctx: Arc<Context>,
+    connection: Arc<ConnectionInfo>,
+    head: RequestHead,
+    body: Bytes,
+) -> Answer {
+    let request = match codec::decode::<H::Request>(head.api_version, body) {
+        Ok(request) => request,
+        Err(error) => return Answer::Close(format!("malformed {} v{}: {error}", H::NAME, head.api_version)),
+    };
+    let call = Call { request, version: head.api_version, connection };
+    let response = H::handle(&ctx, call).await;
+    encode(&response, &head, head.api_version)
+}
+
+/// Encodes a response as a whole frame of `version`. A response that its version cannot carry is our bug: the connection ends, and the
+/// log says which.
+pub(crate) fn encode<R: wire::Encodable + wire::HeaderVersion>(response: &R, head: &RequestHead, version: i16) -> Answer {
+    match codec::encode_response(response, head.correlation_id, head.api_key, version) {
+        Ok(frame) => Answer::Now(frame.into()),
+        Err(error) => {
+            tracing::error!(key = head.api_key, version, %error, "a response could not be encoded");
+            Answer::Close(format!("response to key {} v{version} not encodable: {error}", head.api_key))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_in_the_order_of_their_keys_and_none_is_twice() {
+        assert!(APIS.windows(2).all(|pair| pair[0].key < pair[1].key));
+    }
+
+    #[test]
+    fn only_produce_advertises_less_than_it_accepts() {
+        let below: Vec<_> = APIS.iter().filter(|api| api.advertised_min < api.min).map(|api| api.name).collect();
+        assert_eq!(below, ["Produce"]);
+    }
+}

@@ -1,0 +1,110 @@
+//! What every handler may reach: the rooms, joined.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use cluster::{ClusterImage, ConfigResource, Controller};
+use parking_lot::Mutex;
+use storage::Store;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::clock::SystemClock;
+use crate::config::{Config, Loaded};
+use crate::fetch_session::FetchSessions;
+use crate::metrics::Metrics;
+use crate::net::budget::MemoryBudget;
+use crate::net::connection::ConnectionInfo;
+use crate::topics::Topics;
+
+/// The broker's shared services. Cheap to share, never global: several brokers live in one process.
+pub(crate) struct Context {
+    pub(crate) node_id: i32,
+    pub(crate) controller: Controller,
+    pub(crate) store: Arc<Store>,
+    pub(crate) topics: Topics,
+    pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: SystemClock,
+    /// Cancelled when the broker stops taking up requests.
+    pub(crate) stop: CancellationToken,
+    pub(crate) settings: Settings,
+}
+
+/// The configuration and the dynamic layers it was last built with.
+pub(crate) struct Settings {
+    current: ArcSwap<Config>,
+    dynamic: Mutex<Dynamic>,
+}
+
+#[derive(Default, PartialEq)]
+struct Dynamic {
+    cluster: Arc<BTreeMap<String, String>>,
+    broker: Arc<BTreeMap<String, String>>,
+}
+
+impl Settings {
+    pub(crate) fn new(config: Config) -> Self {
+        Self { current: ArcSwap::from_pointee(config), dynamic: Mutex::default() }
+    }
+}
+
+impl Context {
+    /// The configuration now; dynamic changes replace it.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.settings.current.load_full()
+    }
+
+    pub(crate) fn image(&self) -> Arc<ClusterImage> {
+        self.controller.image()
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        storage::Clock::now_ms(&self.clock)
+    }
+
+    /// Makes this broker agree with the newest image, so that what an admin call created is served before the call is
+    /// answered (a client's next request would otherwise race with it).
+    pub(crate) async fn apply_image(self: &Arc<Self>) {
+        let ctx = Arc::clone(self);
+        if let Err(panic) = tokio::task::spawn_blocking(move || ctx.apply_image_blocking()).await {
+            error!(%panic, "applying the cluster image failed");
+        }
+    }
+
+    fn apply_image_blocking(&self) {
+        let image = self.image();
+        if self.follow_dynamic_settings(&image) {
+            self.topics.reconfigure(&self.config());
+        }
+        self.topics.apply(&image, &self.config());
+    }
+
+    /// Rebuilds the configuration if the image's dynamic settings for brokers are others than before.
+    fn follow_dynamic_settings(&self, image: &ClusterImage) -> bool {
+        let values = |resource| image.config(&resource).map(|config| Arc::clone(&config.values)).unwrap_or_default();
+        let next = Dynamic {
+            cluster: values(ConfigResource::BrokerDefault),
+            broker: values(ConfigResource::Broker(self.node_id)),
+        };
+        let mut dynamic = self.settings.dynamic.lock();
+        if *dynamic == next {
+            return false;
+        }
+        let Loaded { config, warnings } = self.config().with_dynamic(&next.cluster, &next.broker);
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        info!(cluster = next.cluster.len(), broker = next.broker.len(), "dynamic settings applied");
+        self.settings.current.store(Arc::new(config));
+        *dynamic = next;
+        true
+    }
+
+    /// The host and port that a client of `connection` is told for this broker.
+    pub(crate) fn advertised(&self, connection: &ConnectionInfo) -> (String, i32) {
+        connection.listener.advertised_to(connection.local)
+    }
+}

@@ -1,0 +1,134 @@
+//! The one interpreter between the rooms' errors and Kafka's codes. No match has a `_` arm, so a new failure does not
+//! compile until somebody decides what a client should do about it.
+
+use cluster::{AlterConfigError, ControllerError, CreatePartitionsError, CreateTopicError, DeleteTopicError};
+use storage::validate::InvalidBatch;
+use storage::{AppendError, ChangeError, ReadError};
+use wire::ResponseError;
+
+/// What a client should do about a batch that is not acceptable as it is.
+pub(crate) fn for_batch(error: &InvalidBatch) -> ResponseError {
+    match error {
+        // The bytes changed on the way, or were never a batch: the client may send them again.
+        InvalidBatch::Corrupt(_) | InvalidBatch::WrongChecksum { .. } | InvalidBatch::BaseOffset { .. } => {
+            ResponseError::CorruptMessage
+        }
+        InvalidBatch::TooLarge { .. } => ResponseError::MessageTooLarge,
+        InvalidBatch::InvalidTimestamp { .. } => ResponseError::InvalidTimestamp,
+        InvalidBatch::CompressionFailed { .. } => ResponseError::UnknownServerError,
+        // Sending it again cannot help.
+        InvalidBatch::NoBatch
+        | InvalidBatch::UnsupportedMagic { .. }
+        | InvalidBatch::MoreThanOneBatch { .. }
+        | InvalidBatch::UnsupportedCodec { .. }
+        | InvalidBatch::RecordCount { .. }
+        | InvalidBatch::ControlBatch
+        | InvalidBatch::DeleteHorizon
+        | InvalidBatch::ProducerSequence { .. }
+        | InvalidBatch::TransactionWithoutProducer
+        | InvalidBatch::InvalidRecord { .. }
+        | InvalidBatch::RejectedRecords { .. }
+        | InvalidBatch::Undecodable(_)
+        | InvalidBatch::DecompressedTooLarge { .. } => ResponseError::InvalidRecord,
+    }
+}
+
+pub(crate) fn for_append(error: &AppendError) -> ResponseError {
+    match error {
+        // A batch was lost on the way; taking this one would hide it (`ProducerAppendInfo.checkSequence`).
+        AppendError::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
+        AppendError::StaleProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
+        AppendError::StaleCoordinatorEpoch { .. } => ResponseError::TransactionCoordinatorFenced,
+        AppendError::TransactionConflict { .. } => ResponseError::InvalidTxnState,
+        // The client refreshes its metadata and finds the leader of the newer epoch.
+        AppendError::FencedLeaderEpoch { .. } => ResponseError::NotLeaderOrFollower,
+        AppendError::Deleted => ResponseError::UnknownTopicOrPartition,
+        AppendError::BatchExceedsSegment { .. } => ResponseError::RecordListTooLarge,
+        AppendError::InvalidBatch(_) => ResponseError::CorruptMessage,
+        // Our disk, not their data: retriable, so a producer that meets a full store succeeds later.
+        AppendError::DiskFull { .. } | AppendError::Offline { .. } | AppendError::Engine(_) => {
+            ResponseError::KafkaStorageError
+        }
+    }
+}
+
+pub(crate) fn for_read(error: &ReadError) -> ResponseError {
+    match error {
+        ReadError::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
+        ReadError::Corrupt { .. } => ResponseError::CorruptMessage,
+        ReadError::Deleted => ResponseError::UnknownTopicOrPartition,
+        // `WouldBlock` never reaches a client: the read is repeated where it may block.
+        ReadError::WouldBlock | ReadError::Offline { .. } | ReadError::Engine(_) => ResponseError::KafkaStorageError,
+    }
+}
+
+pub(crate) fn for_change(error: &ChangeError) -> ResponseError {
+    match error {
+        ChangeError::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
+        ChangeError::FencedLeaderEpoch { .. } => ResponseError::NotLeaderOrFollower,
+        ChangeError::Deleted => ResponseError::UnknownTopicOrPartition,
+        ChangeError::Offline { .. } | ChangeError::Engine(_) => ResponseError::KafkaStorageError,
+    }
+}
+
+fn for_controller(error: &ControllerError) -> ResponseError {
+    match error {
+        // Reading goes on; the same change may succeed when the store's disk has room again.
+        ControllerError::Store(_) => ResponseError::KafkaStorageError,
+        // The client looks before it asks again, as after any time-out.
+        ControllerError::Unknown { .. } => ResponseError::RequestTimedOut,
+        ControllerError::Conflict | ControllerError::Stopped => ResponseError::NotController,
+        ControllerError::Unreadable(_) => ResponseError::UnknownServerError,
+    }
+}
+
+pub(crate) fn for_create_topic(error: &CreateTopicError) -> ResponseError {
+    match error {
+        CreateTopicError::InvalidName(_) | CreateTopicError::CollidesWith { .. } => {
+            ResponseError::InvalidTopicException
+        }
+        CreateTopicError::AlreadyExists { .. } => ResponseError::TopicAlreadyExists,
+        CreateTopicError::DuplicateInRequest { .. } => ResponseError::InvalidRequest,
+        CreateTopicError::InvalidPartitions { .. } | CreateTopicError::TooManyPartitions { .. } => {
+            ResponseError::InvalidPartitions
+        }
+        CreateTopicError::InvalidReplicationFactor(_) => ResponseError::InvalidReplicationFactor,
+        CreateTopicError::InvalidAssignment(_) => ResponseError::InvalidReplicaAssignment,
+        CreateTopicError::ConfigTooLarge { .. } => ResponseError::InvalidConfig,
+        CreateTopicError::Controller(error) => for_controller(error),
+    }
+}
+
+pub(crate) fn for_delete_topic(error: &DeleteTopicError) -> ResponseError {
+    match error {
+        DeleteTopicError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
+        DeleteTopicError::UnknownTopicId { .. } => ResponseError::UnknownTopicId,
+        DeleteTopicError::Controller(error) => for_controller(error),
+    }
+}
+
+pub(crate) fn for_create_partitions(error: &CreatePartitionsError) -> ResponseError {
+    match error {
+        CreatePartitionsError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
+        CreatePartitionsError::DuplicateInRequest { .. } => ResponseError::InvalidRequest,
+        CreatePartitionsError::Unchanged { .. }
+        | CreatePartitionsError::NotAnIncrease { .. }
+        | CreatePartitionsError::TooManyPartitions { .. } => ResponseError::InvalidPartitions,
+        CreatePartitionsError::InvalidReplicationFactor(_) => ResponseError::InvalidReplicationFactor,
+        CreatePartitionsError::InvalidAssignment(_) => ResponseError::InvalidReplicaAssignment,
+        CreatePartitionsError::Controller(error) => for_controller(error),
+    }
+}
+
+pub(crate) fn for_alter_config(error: &AlterConfigError) -> ResponseError {
+    match error {
+        AlterConfigError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
+        AlterConfigError::InvalidResource { .. } | AlterConfigError::DuplicateInRequest { .. } => {
+            ResponseError::InvalidRequest
+        }
+        // Somebody else was faster; the client's next try works on what is there then.
+        AlterConfigError::Changed { .. } => ResponseError::ConcurrentTransactions,
+        AlterConfigError::TooLarge { .. } => ResponseError::InvalidConfig,
+        AlterConfigError::Controller(error) => for_controller(error),
+    }
+}

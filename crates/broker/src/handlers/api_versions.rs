@@ -1,0 +1,89 @@
+//! ApiVersions (key 18), v0–v5: what this broker speaks, straight from the table of APIs.
+//!
+//! v3 flexible, with the client's software (KIP-511) and features (KIP-584) · v4 features whose minimum is 0 · v5 the
+//! cluster and node the client believes to talk to (REBOOTSTRAP_REQUIRED when they are not ours).
+//! An unknown version is answered with error 35 in the layout of v0 (N1); the response header is always v0.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wire::api_versions::ApiVersionsRequest;
+use wire::header::RequestHead;
+use wire::messages::ApiVersionsResponse;
+use wire::messages::api_versions_response::ApiVersion;
+use wire::{ResponseError, codec};
+
+use crate::apis::{self, APIS, Answer};
+use crate::context::Context;
+use crate::net::connection::ConnectionInfo;
+
+pub(crate) const KEY: i16 = 18;
+pub(crate) const MIN: i16 = 0;
+pub(crate) const MAX: i16 = 5;
+/// REBOOTSTRAP_REQUIRED.
+const REBOOTSTRAP_REQUIRED: i16 = 129;
+
+pub(crate) async fn run(ctx: Arc<Context>, connection: Arc<ConnectionInfo>, head: RequestHead, body: Bytes) -> Answer {
+    if !(MIN..=MAX).contains(&head.api_version) {
+        let response = all().with_error_code(ResponseError::UnsupportedVersion.code());
+        return apis::encode(&response, &head, 0);
+    }
+    let request = match codec::decode::<ApiVersionsRequest>(head.api_version, body) {
+        Ok(request) => request,
+        Err(error) => return Answer::Close(format!("malformed ApiVersions v{}: {error}", head.api_version)),
+    };
+    let response = match refusal(&ctx, &request, head.api_version) {
+        None => {
+            tracing::debug!(
+                connection = connection.id,
+                software = request.client_software_name.as_str(),
+                software_version = request.client_software_version.as_str(),
+                "client"
+            );
+            all()
+        }
+        Some(code) => ApiVersionsResponse::default().with_error_code(code),
+    };
+    apis::encode(&response, &head, head.api_version)
+}
+
+fn refusal(ctx: &Context, request: &ApiVersionsRequest, version: i16) -> Option<i16> {
+    let named = is_software_word(&request.client_software_name) && is_software_word(&request.client_software_version);
+    if version >= 3 && !named {
+        return Some(ResponseError::InvalidRequest.code());
+    }
+    let other_cluster = request.cluster_id.as_ref().is_some_and(|id| id.as_str() != ctx.image().cluster_id);
+    let other_node = request.node_id >= 0 && request.node_id != ctx.node_id;
+    (version >= 5 && (other_cluster || other_node)).then_some(REBOOTSTRAP_REQUIRED)
+}
+
+/// `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?` (`ApiVersionsRequest.isValid`).
+fn is_software_word(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    first.is_ascii_alphanumeric()
+        && last.is_ascii_alphanumeric()
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}
+
+fn all() -> ApiVersionsResponse {
+    let keys = APIS.iter().map(|api| {
+        ApiVersion::default().with_api_key(api.key).with_min_version(api.advertised_min).with_max_version(api.max)
+    });
+    ApiVersionsResponse::default().with_api_keys(keys.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn software_words_follow_kafkas_pattern() {
+        for good in ["a", "apache-kafka-java", "4.4.0", "A1.b-c9"] {
+            assert!(is_software_word(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", ".", "a b", "a_b", "a\n", "ä"] {
+            assert!(!is_software_word(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! CreateTopics (key 19), v2–v7: new topics, with their logs on disk before the answer leaves.
+//!
+//! v4 −1 = the broker's default · v5 flexible, returns what was made (KIP-525) · v7 topic id. Per-topic errors; one bad
+//! topic does not stop the others. `validate_only` does every check and nothing else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cluster::{CreatedTopic, Layout, NewTopic};
+use wire::messages::create_topics_request::CreatableTopic;
+use wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use wire::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
+use wire::{ResponseError, StrBytes};
+
+use crate::apis::{Call, Handler};
+use crate::config::alter::Overrides;
+use crate::config::describe::Row;
+use crate::config_resources::Refused;
+use crate::context::Context;
+use crate::error_code;
+
+pub(crate) struct CreateTopics;
+
+/// What a client, or auto-creation, wants made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewTopicSpec {
+    name: String,
+    /// −1: the broker's default.
+    partitions: i32,
+    /// −1: the broker's default.
+    replication_factor: i16,
+    assignments: Vec<(i32, Vec<i32>)>,
+    configs: Vec<(String, Option<String>)>,
+}
+
+/// A topic that is there now, or would be.
+pub(crate) struct Made {
+    created: CreatedTopic,
+    configs: Overrides,
+}
+
+impl Handler for CreateTopics {
+    type Request = CreateTopicsRequest;
+    const NAME: &'static str = "CreateTopics";
+    const MIN: i16 = 2;
+    const MAX: i16 = 7;
+
+    async fn handle(ctx: &Arc<Context>, call: Call<CreateTopicsRequest>) -> CreateTopicsResponse {
+        let validate_only = call.request.validate_only;
+        let names: Vec<TopicName> = call.request.topics.iter().map(|topic| topic.name.clone()).collect();
+        let specs = specs(call.request.topics);
+        let outcomes = create(ctx, specs, validate_only).await;
+        let topics = names.into_iter().zip(outcomes);
+        let mut answered = std::collections::HashSet::new();
+        let topics = topics
+            .filter(|(name, _)| answered.insert(name.clone()))
+            .map(|(name, outcome)| result(ctx, name, outcome, call.version))
+            .collect();
+        CreateTopicsResponse::default().with_topics(topics)
+    }
+}
+
+/// Makes one topic, for auto-creation.
+pub(crate) async fn create_one(ctx: &Arc<Context>, spec: NewTopicSpec) -> Result<Made, Refused> {
+    let outcome = create(ctx, vec![Ok(spec)], false).await.pop();
+    outcome.unwrap_or_else(|| Err(Refused { code: ResponseError::UnknownServerError, message: String::new() }))
+}
+
+impl NewTopicSpec {
+    pub(crate) fn automatic(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            partitions: -1,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: Vec::new(),
+        }
+    }
+}
+
+fn specs(topics: Vec<CreatableTopic>) -> Vec<Result<NewTopicSpec, Refused>> {
+    let mut times: HashMap<TopicName, usize> = HashMap::new();
+    for topic in &topics {
+        *times.entry(topic.name.clone()).or_default() += 1;
+    }
+    topics
+        .into_iter()
+        .map(|topic| match times.get(&topic.name) {
+            Some(1) => spec(topic),
+            _ => refuse(ResponseError::InvalidRequest, "Duplicate topic name."),
+        })
+        .collect()
+}
+
+fn refuse<T>(code: ResponseError, message: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused { code, message: message.into() })
+}
+
+fn spec(topic: CreatableTopic) -> Result<NewTopicSpec, Refused> {
+    let configs = topic
+        .configs
+        .into_iter()
+        .map(|config| (config.name.to_string(), config.value.map(|value| value.to_string())))
+        .collect();
+    let has_assignments = !topic.assignments.is_empty();
+    if has_assignments && topic.replication_factor != -1 {
+        return refuse(
+            ResponseError::InvalidRequest,
+            "A manual partition assignment was specified, but replication factor was not set to -1.",
+        );
+    }
+    if has_assignments && topic.num_partitions != -1 {
+        return refuse(
+            ResponseError::InvalidRequest,
+            "A manual partition assignment was specified, but numPartitions was not set to -1.",
+        );
+    }
+    let assignments = topic
+        .assignments
+        .into_iter()
+        .map(|assignment| (assignment.partition_index, assignment.broker_ids.into_iter().map(|id| id.0).collect()))
+        .collect();
+    Ok(NewTopicSpec {
+        name: topic.name.to_string(),
+        partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+        assignments,
+        configs,
+    })
+}
+
+/// Checks configs, asks the controller, and lets the new logs appear before answering. Results in the order of `specs`.
+async fn create(
+    ctx: &Arc<Context>,
+    specs: Vec<Result<NewTopicSpec, Refused>>,
+    validate_only: bool,
+) -> Vec<Result<Made, Refused>> {
+    let mut outcomes = Vec::with_capacity(specs.len());
+    let mut asked = Vec::new();
+    for spec in specs {
+        match spec.and_then(|spec| new_topic(ctx, spec)) {
+            Ok(topic) => {
+                outcomes.push(Ok(topic.configs.clone()));
+                asked.push(topic);
+            }
+            Err(refused) => outcomes.push(Err(refused)),
+        }
+    }
+    let mut created = ctx.controller.create_topics(asked, validate_only).await.into_iter();
+    if !validate_only {
+        ctx.apply_image().await;
+    }
+    outcomes
+        .into_iter()
+        .map(|outcome| {
+            let configs = outcome?;
+            match created.next() {
+                Some(Ok(created)) => Ok(Made { created, configs }),
+                Some(Err(error)) => refuse(error_code::for_create_topic(&error), error.to_string()),
+                None => refuse(ResponseError::UnknownServerError, "the controller did not answer"),
+            }
+        })
+        .collect()
+}
+
+fn new_topic(ctx: &Context, spec: NewTopicSpec) -> Result<NewTopic, Refused> {
+    let config = ctx.config();
+    let configs = config.new_topic(spec.configs.iter().map(|(name, value)| (name.as_str(), value.as_deref())))?;
+    let min_isr = config.topic_settings(&configs).min_insync_replicas;
+    let layout = if spec.assignments.is_empty() {
+        Layout::Automatic {
+            partitions: if spec.partitions == -1 { config.topics.partitions } else { spec.partitions },
+            replication_factor: if spec.replication_factor == -1 {
+                config.topics.replication_factor
+            } else {
+                i32::from(spec.replication_factor)
+            },
+        }
+    } else {
+        Layout::Manual(spec.assignments)
+    };
+    Ok(NewTopic { name: spec.name, layout, configs, min_isr })
+}
+
+fn result(
+    ctx: &Context,
+    name: TopicName,
+    outcome: Result<Made, Refused>,
+    version: i16,
+) -> CreatableTopicResult {
+    let mut result = CreatableTopicResult::default().with_name(name);
+    match outcome {
+        Ok(Made { created, configs }) => {
+            if version >= 7 {
+                result.topic_id = created.id;
+            }
+            if version >= 5 {
+                result.num_partitions = created.partitions;
+                result.replication_factor = i16::try_from(created.replication_factor).unwrap_or(i16::MAX);
+                result.configs =
+                    Some(ctx.config().describe_topic(&configs).into_iter().map(creatable_config).collect());
+            }
+        }
+        Err(refused) => {
+            result.error_code = refused.code.code();
+            result.error_message = Some(StrBytes::from_string(refused.message));
+        }
+    }
+    result
+}
+
+fn creatable_config(row: Row) -> CreatableTopicConfigs {
+    CreatableTopicConfigs::default()
+        .with_name(StrBytes::from_string(row.name))
+        .with_value(row.value.map(StrBytes::from_string))
+        .with_read_only(row.read_only)
+        .with_config_source(row.source.wire_source())
+        .with_is_sensitive(row.sensitive)
+}

@@ -1,0 +1,240 @@
+//! The topics this broker serves: the cluster's picture joined with this disk's logs.
+//!
+//! Handlers read an immutable table; it moves forward only by applying a newer cluster image.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use cluster::{ClusterImage, TopicImage};
+use foldhash::HashMap;
+use parking_lot::Mutex;
+use storage::{LogKey, PartitionLog, Store};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::config::{Config, TopicSettings};
+use crate::waiters::{WaiterTable, Waiters};
+
+/// One partition as this broker sees it.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) leader_epoch: i32,
+    pub(crate) log: Arc<PartitionLog>,
+    pub(crate) waiters: Arc<Waiters>,
+}
+
+/// One topic: its place in the cluster, its settings, and the partitions that are led here.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) image: Arc<TopicImage>,
+    pub(crate) settings: Arc<TopicSettings>,
+    /// By partition index; `None` where this broker has no log, or could not open it.
+    partitions: Vec<Option<Arc<Partition>>>,
+}
+
+impl Topic {
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.image.name
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        self.image.id
+    }
+
+    pub(crate) fn partition_count(&self) -> usize {
+        self.image.partitions.len()
+    }
+
+    /// Whether the topic has such a partition anywhere in the cluster.
+    pub(crate) fn has_partition(&self, index: i32) -> bool {
+        usize::try_from(index).is_ok_and(|index| index < self.image.partitions.len())
+    }
+
+    pub(crate) fn partition(&self, index: i32) -> Option<&Arc<Partition>> {
+        self.partitions.get(usize::try_from(index).ok()?)?.as_ref()
+    }
+
+    pub(crate) fn local_partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
+        self.partitions.iter().flatten()
+    }
+}
+
+/// The table at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct TopicMap {
+    by_name: HashMap<Arc<str>, Arc<Topic>>,
+    by_id: HashMap<Uuid, Arc<Topic>>,
+    revision: i64,
+}
+
+impl TopicMap {
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn with_id(&self, id: Uuid) -> Option<&Arc<Topic>> {
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.by_name.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// All topics in the order of their names, as Kafka lists them.
+    pub(crate) fn sorted(&self) -> Vec<&Arc<Topic>> {
+        let mut topics: Vec<_> = self.by_name.values().collect();
+        topics.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        topics
+    }
+}
+
+/// Applies cluster images to the store and keeps the table.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    node_id: i32,
+    store: Arc<Store>,
+    waiters: Arc<WaiterTable>,
+    table: ArcSwap<TopicMap>,
+    /// Held while an image is applied; applications are in order and never overlap.
+    applying: Mutex<()>,
+}
+
+impl Topics {
+    pub(crate) fn new(node_id: i32, store: Arc<Store>, waiters: Arc<WaiterTable>) -> Self {
+        Self { node_id, store, waiters, table: ArcSwap::default(), applying: Mutex::new(()) }
+    }
+
+    /// The table now. Hold the guard for the length of one request at most.
+    pub(crate) fn table(&self) -> Guard<Arc<TopicMap>> {
+        self.table.load()
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<TopicMap> {
+        self.table.load_full()
+    }
+
+    /// Creates, opens, reconfigures and deletes logs until this broker's disk agrees with `image`. Blocks on the disk.
+    /// An older image than the last one applied is ignored.
+    pub(crate) fn apply(&self, image: &ClusterImage, config: &Config) {
+        let _applying = self.applying.lock();
+        let before = self.table.load_full();
+        if image.revision < before.revision {
+            return;
+        }
+        let mut after = TopicMap { revision: image.revision, ..TopicMap::default() };
+        for topic_image in image.topics() {
+            let topic = match before.with_id(topic_image.id) {
+                Some(known) if Arc::ptr_eq(&known.image, topic_image) && known.partitions.iter().all(Option::is_some) => {
+                    Arc::clone(known)
+                }
+                known => Arc::new(self.open(topic_image, known, config)),
+            };
+            after.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
+            after.by_id.insert(topic.id(), topic);
+        }
+        let gone: Vec<_> = before.iter().filter(|topic| after.with_id(topic.id()).is_none()).cloned().collect();
+        self.table.store(Arc::new(after));
+        for topic in gone {
+            self.delete(&topic);
+        }
+    }
+
+    /// Recomputes every topic's settings after a broker-wide default has changed. Blocks briefly.
+    pub(crate) fn reconfigure(&self, config: &Config) {
+        let _applying = self.applying.lock();
+        let before = self.table.load_full();
+        let mut after = TopicMap { revision: before.revision, ..TopicMap::default() };
+        for topic in before.iter() {
+            let settings = settings_of(config, &topic.image);
+            for partition in topic.local_partitions() {
+                partition.log.configure(Arc::clone(&settings.log));
+            }
+            let topic =
+                Arc::new(Topic { image: Arc::clone(&topic.image), settings, partitions: topic.partitions.clone() });
+            after.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
+            after.by_id.insert(topic.id(), topic);
+        }
+        self.table.store(Arc::new(after));
+    }
+
+    /// Deletes logs whose topic the cluster no longer knows: it was deleted while this broker was away, or a crash came
+    /// between the decision and the deed. Topics are told apart by id, never by name. Blocks on the disk.
+    pub(crate) fn delete_strays(&self) {
+        let table = self.table.load();
+        for log in self.store.logs() {
+            let key = log.key();
+            if table.with_id(key.topic_id).is_none() {
+                info!(topic = log.topic(), partition = key.partition, "deleting the log of a topic that is gone");
+                self.delete_log(key);
+            }
+        }
+    }
+
+    fn open(&self, image: &Arc<TopicImage>, known: Option<&Arc<Topic>>, config: &Config) -> Topic {
+        let settings = settings_of(config, image);
+        let partitions = (0..image.partitions.len())
+            .map(|index| {
+                let known = known.and_then(|topic| topic.partitions.get(index)?.as_ref());
+                self.open_partition(image, index, known, &settings)
+            })
+            .collect();
+        Topic { image: Arc::clone(image), settings, partitions }
+    }
+
+    fn open_partition(
+        &self,
+        image: &TopicImage,
+        index: usize,
+        known: Option<&Arc<Partition>>,
+        settings: &TopicSettings,
+    ) -> Option<Arc<Partition>> {
+        let state = &image.partitions[index];
+        if !state.replicas.contains(&self.node_id) {
+            return None;
+        }
+        if let Some(known) = known {
+            known.log.configure(Arc::clone(&settings.log));
+            if known.leader_epoch == state.leader_epoch {
+                return Some(Arc::clone(known));
+            }
+        }
+        let key = LogKey { topic_id: image.id, partition: i32::try_from(index).ok()? };
+        let log = match self.store.create_log(key, &image.name, Arc::clone(&settings.log)) {
+            Ok(log) => log,
+            Err(error) => {
+                error!(topic = %image.name, partition = index, %error, "a partition's log could not be opened");
+                return None;
+            }
+        };
+        log.set_sole_replica(state.isr == [self.node_id]);
+        if state.leader == self.node_id
+            && let Err(error) = log.become_leader(state.leader_epoch)
+        {
+            warn!(topic = %image.name, partition = index, %error, "a partition could not be led");
+            return None;
+        }
+        let waiters = self.waiters.of(key);
+        Some(Arc::new(Partition { leader_epoch: state.leader_epoch, log, waiters }))
+    }
+
+    fn delete(&self, topic: &Topic) {
+        for partition in topic.local_partitions() {
+            self.delete_log(partition.log.key());
+        }
+    }
+
+    fn delete_log(&self, key: LogKey) {
+        if let Err(error) = self.store.delete_log(key) {
+            warn!(partition = key.partition, %error, "a deleted topic's log could not be removed; the next start tries again");
+        }
+        self.waiters.forget(key);
+    }
+}
+
+fn settings_of(config: &Config, image: &TopicImage) -> Arc<TopicSettings> {
+    Arc::new(config.topic_settings(&image.configs))
+}

@@ -1,0 +1,201 @@
+//! The metadata store of a single node: a small RocksDB of its own, with etcd's revisions, compares and watches.
+//!
+//! One transaction is one synchronous write batch, so what was answered `Applied` survives a crash, and a batch that was cut
+//! short by one is not there at all. When a write fails (usually: the disk is full) the database is opened again at once, because
+//! only what it then reads back says whether the write is durable; a reserve of disk space, given up at that moment, lets
+//! metadata be written on a full disk, above all the deletion of topics.
+
+mod database;
+mod reserve;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::keys::{Key, SESSIONS};
+use crate::store::{Batch, Kv, Outcome, Revision, StoreError, Txn};
+use database::Database;
+use reserve::Reserve;
+pub use watch::Watch;
+use watch::History;
+
+/// A metadata store in one directory. A cheap handle; the database closes with the last one.
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    core: Arc<Core>,
+}
+
+struct Core {
+    state: Mutex<State>,
+    history: History,
+}
+
+struct State {
+    /// `None` after a failure that opening again did not cure; every call tries once more.
+    database: Option<Database>,
+    reserve: Reserve,
+    path: PathBuf,
+    revision: Revision,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `path`, creating it where there is none, and ends the sessions of the process that had it before.
+    /// Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the directory cannot be written or another process has it open;
+    /// [`StoreError::Corrupt`] when its contents cannot be trusted.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut reserve = Reserve::find(path);
+        let database = match Database::open(path) {
+            Err(first) if !reserve.release() => return Err(first),
+            Err(_) => Database::open(path)?,
+            Ok(database) => database,
+        };
+        reserve.hold();
+        let revision = database.revision();
+        let state = State { database: Some(database), reserve, path: path.to_owned(), revision };
+        let history = History::starting_after(revision);
+        let store = Self { core: Arc::new(Core { state: Mutex::new(state), history }) };
+        store.core.end_sessions()?;
+        Ok(store)
+    }
+
+    /// Everything under `prefixes` (`""` = all), as of one revision, and that revision.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn snapshot(&self, prefixes: &[&str]) -> Result<(Revision, Vec<Kv>), StoreError> {
+        let prefixes: Vec<String> = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+        self.off_thread(move |core| core.snapshot(&prefixes)).await
+    }
+
+    /// The changes from revision `from` on, one item a revision.
+    #[must_use]
+    pub fn watch(&self, from: Revision) -> Watch {
+        self.core.history.watch(from)
+    }
+
+    /// Applies `txn` if all its compares hold. Transactions are applied one after the other.
+    ///
+    /// # Errors
+    /// When nothing was changed for another reason than a compare: a transaction no store may take, or a disk that refuses.
+    pub async fn txn(&self, txn: Txn) -> Result<Outcome, StoreError> {
+        self.off_thread(move |core| core.txn(&txn)).await
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Core) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let core = Arc::clone(&self.core);
+        match tokio::task::spawn_blocking(move || work(&core)).await {
+            Ok(result) => result,
+            Err(stopped) => Err(StoreError::Unavailable { reason: stopped.to_string() }),
+        }
+    }
+}
+
+impl Core {
+    fn snapshot(&self, prefixes: &[String]) -> Result<(Revision, Vec<Kv>), StoreError> {
+        let mut state = self.state.lock();
+        let database = state.working_database(&self.history)?;
+        let mut found = Vec::new();
+        for prefix in prefixes {
+            database.scan(prefix, &mut found)?;
+        }
+        Ok((state.revision, found))
+    }
+
+    fn txn(&self, txn: &Txn) -> Result<Outcome, StoreError> {
+        txn.check()?;
+        let mut state = self.state.lock();
+        let database = state.working_database(&self.history)?;
+        if let Some(conflict) = database.conflict(txn)? {
+            return Ok(conflict);
+        }
+        state.write(txn, &self.history)
+    }
+
+    /// A lease ends with the process that held it: its keys go before anybody reads them.
+    fn end_sessions(&self) -> Result<(), StoreError> {
+        let leader = Key::ControllerLeader.text();
+        let mut found = Vec::new();
+        let mut state = self.state.lock();
+        let database = state.working_database(&self.history)?;
+        database.scan(SESSIONS, &mut found)?;
+        let stale = !found.is_empty() || database.get(&leader)?.is_some();
+        drop(state);
+        if stale {
+            match self.txn(&Txn::default().delete_prefix(SESSIONS).delete(leader))? {
+                Outcome::Unknown { reason } => return Err(StoreError::Unavailable { reason }),
+                Outcome::Applied(_) | Outcome::Conflict(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// The open database, opened again if a failure closed it.
+    fn working_database(&mut self, history: &History) -> Result<&Database, StoreError> {
+        if self.database.is_none() {
+            self.reopen()?;
+            if self.revision != history.revision() {
+                // An unknown transaction turned out to be applied: watchers must read everything again.
+                history.start_after(self.revision);
+            }
+        }
+        // Heals a reserve that was given up, as soon as there is room again.
+        self.reserve.hold();
+        self.database.as_ref().ok_or_else(|| StoreError::Unavailable { reason: "the database is closed".into() })
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        // RocksDB's lock on the directory goes with the old handle, so it has to go first.
+        self.database = None;
+        let database = match Database::open(&self.path) {
+            Err(_) if self.reserve.release() => Database::open(&self.path)?,
+            opened => opened?,
+        };
+        self.revision = database.revision();
+        self.database = Some(database);
+        Ok(())
+    }
+
+    /// Writes what was found to be free of conflicts; makes room and tries a second time where the first attempt failed.
+    fn write(&mut self, txn: &Txn, history: &History) -> Result<Outcome, StoreError> {
+        let revision = self.revision + 1;
+        loop {
+            let Some(database) = &self.database else {
+                return Err(StoreError::Unavailable { reason: "the database is closed".into() });
+            };
+            let events = database.events(txn, revision)?;
+            let Err(failure) = database.write(&events, revision) else {
+                return Ok(self.applied(Batch { revision, events }, history));
+            };
+            tracing::warn!(%failure, revision, "a metadata write failed; opening the database again");
+            let room_made = self.reserve.release();
+            if let Err(still) = self.reopen() {
+                return Ok(Outcome::Unknown { reason: format!("{failure}; then {still}") });
+            }
+            if self.revision == revision {
+                return Ok(self.applied(Batch { revision, events }, history));
+            }
+            if !room_made {
+                return Err(failure);
+            }
+        }
+    }
+
+    fn applied(&mut self, batch: Batch, history: &History) -> Outcome {
+        self.revision = batch.revision;
+        history.push(batch);
+        Outcome::Applied(self.revision)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! The program `tidewater`: argv, environment, signals, log output, exit codes, and the operator's commands.
+//!
+//! The promise: what was asked for goes to stdout and nothing else does; notes, errors, progress and the broker's log go to
+//! stderr; the exit code says how it went ([`outcome::Outcome`]). The commands know a cluster only through the Kafka wire, as
+//! any client does, so they work with every broker; only `broker` knows ours.
+
+mod args;
+mod client;
+mod commands;
+mod outcome;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+
+// The allocator is the system's. Another one is set here, and nowhere else, when it is measured to be worth it.
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    outcome::finish(commands::run(cli))
+}

@@ -1,0 +1,182 @@
+//! ApiVersions (key 18) as Kafka 4.4 has it: version 5 says whom the client believes it is talking to.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kafka_protocol::messages::{self, ApiVersionsResponse};
+use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
+use kafka_protocol::protocol::{
+    Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
+};
+
+/// The request, v0–v5. Use this one instead of `messages::ApiVersionsRequest`, which ends at v4.
+///
+/// v3 the client's software (KIP-511), flexible encoding · v5 cluster id and node id (KIP-1242): a broker that
+/// is not the one named answers REBOOTSTRAP_REQUIRED. The response of v5 is that of v4.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiVersionsRequest {
+    /// Name of the client library; "" before v3.
+    pub client_software_name: StrBytes,
+    /// Version of the client library; "" before v3.
+    pub client_software_version: StrBytes,
+    /// The cluster the client expects, if it knows; None before v5.
+    pub cluster_id: Option<StrBytes>,
+    /// The node the client expects, -1 if it does not know; -1 before v5.
+    pub node_id: i32,
+    /// Tagged fields this crate has no name for.
+    pub unknown_tagged_fields: BTreeMap<i32, Bytes>,
+}
+
+impl Default for ApiVersionsRequest {
+    fn default() -> Self {
+        Self {
+            client_software_name: StrBytes::new(),
+            client_software_version: StrBytes::new(),
+            cluster_id: None,
+            node_id: -1,
+            unknown_tagged_fields: BTreeMap::new(),
+        }
+    }
+}
+
+impl Message for ApiVersionsRequest {
+    const VERSIONS: VersionRange = VersionRange { min: 0, max: 5 };
+    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+}
+
+impl HeaderVersion for ApiVersionsRequest {
+    fn header_version(version: i16) -> i16 {
+        if version >= 3 { 2 } else { 1 }
+    }
+}
+
+impl Request for ApiVersionsRequest {
+    const KEY: i16 = messages::ApiVersionsRequest::KEY;
+    type Response = ApiVersionsResponse;
+}
+
+impl Decodable for ApiVersionsRequest {
+    fn decode<B: ByteBuf>(buf: &mut B, version: i16) -> anyhow::Result<Self> {
+        if version < 5 {
+            return Ok(messages::ApiVersionsRequest::decode(buf, version)?.into());
+        }
+        let client_software_name = read_string(buf)?.ok_or(Unreadable)?;
+        let client_software_version = read_string(buf)?.ok_or(Unreadable)?;
+        let cluster_id = read_string(buf)?;
+        let node_id = buf.try_get_i32()?;
+        let unknown_tagged_fields = read_tags(buf)?;
+        Ok(Self {
+            client_software_name,
+            client_software_version,
+            cluster_id,
+            node_id,
+            unknown_tagged_fields,
+        })
+    }
+}
+
+impl Encodable for ApiVersionsRequest {
+    fn encode<B: ByteBufMut>(&self, buf: &mut B, version: i16) -> anyhow::Result<()> {
+        if version < 5 {
+            return self.clone().before_v5().encode(buf, version);
+        }
+        write_string(buf, Some(&self.client_software_name));
+        write_string(buf, Some(&self.client_software_version));
+        write_string(buf, self.cluster_id.as_ref());
+        buf.put_i32(self.node_id);
+        write_tags(buf, &self.unknown_tagged_fields);
+        Ok(())
+    }
+
+    fn compute_size(&self, version: i16) -> anyhow::Result<usize> {
+        if version < 5 {
+            return self.clone().before_v5().compute_size(version);
+        }
+        let mut scratch = Vec::new();
+        self.encode(&mut scratch, version)?;
+        Ok(scratch.len())
+    }
+}
+
+impl From<messages::ApiVersionsRequest> for ApiVersionsRequest {
+    fn from(older: messages::ApiVersionsRequest) -> Self {
+        Self {
+            client_software_name: older.client_software_name,
+            client_software_version: older.client_software_version,
+            unknown_tagged_fields: older.unknown_tagged_fields,
+            ..Self::default()
+        }
+    }
+}
+
+impl ApiVersionsRequest {
+    // Cluster id and node id may be ignored by an older broker, so they are dropped, not refused.
+    fn before_v5(self) -> messages::ApiVersionsRequest {
+        messages::ApiVersionsRequest::default()
+            .with_client_software_name(self.client_software_name)
+            .with_client_software_version(self.client_software_version)
+            .with_unknown_tagged_fields(self.unknown_tagged_fields)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("not an ApiVersions request of version 5")]
+struct Unreadable;
+
+fn read_varint<B: ByteBuf>(buf: &mut B) -> anyhow::Result<u32> {
+    let mut value = 0;
+    for shift in [0, 7, 14, 21, 28] {
+        let byte = u32::from(buf.try_get_u8()?);
+        value |= (byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err(Unreadable.into())
+}
+
+fn read_string<B: ByteBuf>(buf: &mut B) -> anyhow::Result<Option<StrBytes>> {
+    match read_varint(buf)? {
+        0 => Ok(None),
+        length => Ok(Some(StrBytes::from_utf8(
+            buf.try_get_bytes(length as usize - 1)?,
+        )?)),
+    }
+}
+
+fn read_tags<B: ByteBuf>(buf: &mut B) -> anyhow::Result<BTreeMap<i32, Bytes>> {
+    let mut fields = BTreeMap::new();
+    for _ in 0..read_varint(buf)? {
+        let tag = read_varint(buf)?;
+        let size = read_varint(buf)?;
+        fields.insert(tag as i32, buf.try_get_bytes(size as usize)?);
+    }
+    Ok(fields)
+}
+
+fn write_varint<B: ByteBufMut>(buf: &mut B, mut value: usize) {
+    while value >= 0x80 {
+        buf.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    buf.put_u8(value as u8);
+}
+
+fn write_string<B: ByteBufMut>(buf: &mut B, text: Option<&StrBytes>) {
+    match text {
+        None => write_varint(buf, 0),
+        Some(text) => {
+            write_varint(buf, text.len() + 1);
+            buf.put_slice(text.as_bytes());
+        }
+    }
+}
+
+fn write_tags<B: ByteBufMut>(buf: &mut B, fields: &BTreeMap<i32, Bytes>) {
+    write_varint(buf, fields.len());
+    for (tag, content) in fields {
+        write_varint(buf, *tag as u32 as usize);
+        write_varint(buf, content.len());
+        buf.put_slice(content);
+    }
+}
