@@ -302,6 +302,8 @@ public final class Compat {
         String topic = run + "-" + kind;
         create(topic, PARTITIONS, Map.of());
         until("partitions of " + topic, PARTITIONS, () -> quietly(() -> describe(topic).partitions().size()));
+        // The leaders serve their partitions a little after metadata names them; the admin client tries until they do.
+        admin.listOffsets(partitions(topic).stream().collect(Collectors.toMap(p -> p, p -> OffsetSpec.latest()))).all().get();
         try (KafkaProducer<byte[], byte[]> producer = producer(settings)) {
             List<Future<RecordMetadata>> sent = new ArrayList<>();
             for (int i = 0; i < COUNT; i++) {

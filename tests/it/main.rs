@@ -1,6 +1,8 @@
 //! Behaviours over real sockets, one file each.
 
+mod admin;
 mod architecture;
+mod configs;
 mod fetch;
 mod produce;
 mod restart;

@@ -214,6 +214,34 @@ mod tests {
         assert!(APIS.windows(2).all(|pair| pair[0].key < pair[1].key));
     }
 
+    /// `docs/apis.md`, from the table.
+    fn page() -> String {
+        let mut page = String::from(
+            "# APIs\n\nWhat this broker speaks, generated from the table that dispatch and ApiVersions read \
+             (`make docs`). Versions are those of Apache Kafka's protocol; Kafka 4.4's ranges stand beside them where they \
+             differ.\n\n| key | API | versions | note |\n|---|---|---|---|\n",
+        );
+        for api in APIS {
+            let note = if api.advertised_min < api.min {
+                format!("advertised from {}, so that older librdkafka sees the codecs (KAFKA-18659)", api.advertised_min)
+            } else {
+                String::new()
+            };
+            page.push_str(&format!("| {} | {} | {}–{} | {note} |\n", api.key, api.name, api.min, api.max));
+        }
+        page
+    }
+
+    #[test]
+    fn generated_docs_apis_page_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/apis.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, page()).expect("the page can be written");
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == page(), "docs/apis.md is stale: run `make docs`");
+    }
+
     #[test]
     fn only_produce_advertises_less_than_it_accepts() {
         let below: Vec<_> = APIS.iter().filter(|api| api.advertised_min < api.min).map(|api| api.name).collect();

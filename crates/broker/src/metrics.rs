@@ -7,6 +7,8 @@ use prometheus::{
 use wire::ResponseError;
 
 use crate::apis::APIS;
+use crate::net::connection::Ended;
+use crate::net::listener::ConnectionLimits;
 
 /// Request latency, seconds: the buckets of every latency histogram of this broker.
 const LATENCY_SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -145,7 +147,7 @@ fn ready_histogram(registry: &Registry) -> Result<Histogram, prometheus::Error> 
 
 impl NetworkMetrics {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        Ok(Self {
+        let this = Self {
             connections: gauge(registry, "tidewater_connections", "Client connections open now.")?,
             accepted: counter(registry, "tidewater_connections_accepted_total", "Client connections accepted.")?,
             ended: counters(
@@ -161,7 +163,15 @@ impl NetworkMetrics {
                 &["limit"],
             )?,
             sent_bytes: counter(registry, "tidewater_sent_bytes_total", "Response bytes written to clients.")?,
-        })
+        };
+        // A series that exists from the start shows its first increase.
+        for reason in Ended::REASONS {
+            this.ended.with_label_values(&[reason]);
+        }
+        for limit in ConnectionLimits::NAMES {
+            this.rejected.with_label_values(&[limit]);
+        }
+        Ok(this)
     }
 }
 

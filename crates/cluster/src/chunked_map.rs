@@ -10,6 +10,7 @@ use std::sync::Arc;
 const CHUNK_MAX: usize = 128;
 
 type Chunk<K, V> = Arc<Vec<(K, V)>>;
+type Entries<'a, K, V> = Vec<&'a (K, V)>;
 
 #[derive(Debug)]
 pub(crate) struct ChunkedMap<K, V> {
@@ -20,13 +21,19 @@ pub(crate) struct ChunkedMap<K, V> {
 
 impl<K, V> Clone for ChunkedMap<K, V> {
     fn clone(&self) -> Self {
-        Self { chunks: Arc::clone(&self.chunks), len: self.len }
+        Self {
+            chunks: Arc::clone(&self.chunks),
+            len: self.len,
+        }
     }
 }
 
 impl<K, V> Default for ChunkedMap<K, V> {
     fn default() -> Self {
-        Self { chunks: Arc::default(), len: 0 }
+        Self {
+            chunks: Arc::default(),
+            len: 0,
+        }
     }
 }
 
@@ -55,8 +62,14 @@ impl<K: Ord + Clone, V: Clone> ChunkedMap<K, V> {
         K: Borrow<Q>,
     {
         let first = self.chunk_of(key).min(self.chunks.len());
-        let skipped = self.chunks.get(first).map_or(0, |chunk| place(chunk, key).unwrap_or_else(|index| index));
-        self.chunks[first..].iter().flat_map(|chunk| chunk.iter()).skip(skipped)
+        let skipped = self
+            .chunks
+            .get(first)
+            .map_or(0, |chunk| place(chunk, key).unwrap_or_else(|index| index));
+        self.chunks[first..]
+            .iter()
+            .flat_map(|chunk| chunk.iter())
+            .skip(skipped)
     }
 
     /// Sets `key` and gives back what it held.
@@ -102,11 +115,20 @@ impl<K: Ord + Clone, V: Clone> ChunkedMap<K, V> {
     }
 
     /// The entries of `self` and of `older` that lie outside the chunks both have: all that may differ, and little else.
-    pub(crate) fn unshared<'a>(&'a self, older: &'a Self) -> (Vec<&'a (K, V)>, Vec<&'a (K, V)>) {
+    pub(crate) fn unshared<'a>(
+        &'a self,
+        older: &'a Self,
+    ) -> (Entries<'a, K, V>, Entries<'a, K, V>) {
         let address = |chunk: &Chunk<K, V>| Arc::as_ptr(chunk) as usize;
         let only = |these: &'a Self, others: &Self| {
-            let shared: std::collections::HashSet<usize> = others.chunks.iter().map(address).collect();
-            these.chunks.iter().filter(|&chunk| !shared.contains(&address(chunk))).flat_map(|chunk| chunk.iter()).collect()
+            let shared: std::collections::HashSet<usize> =
+                others.chunks.iter().map(address).collect();
+            these
+                .chunks
+                .iter()
+                .filter(|&chunk| !shared.contains(&address(chunk)))
+                .flat_map(|chunk| chunk.iter())
+                .collect()
         };
         if Arc::ptr_eq(&self.chunks, &older.chunks) {
             return (Vec::new(), Vec::new());
@@ -119,7 +141,9 @@ impl<K: Ord + Clone, V: Clone> ChunkedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.chunks.partition_point(|chunk| chunk[0].0.borrow() <= key).saturating_sub(1)
+        self.chunks
+            .partition_point(|chunk| chunk[0].0.borrow() <= key)
+            .saturating_sub(1)
     }
 }
 
@@ -129,7 +153,9 @@ fn place<K: Borrow<Q>, Q: Ord + ?Sized, V>(chunk: &[(K, V)], key: &Q) -> Result<
 
 /// Joins a chunk with its right neighbour if both have become small, so that deletions do not leave a long list of small ones.
 fn merge_small<K: Clone, V: Clone>(chunks: &mut Vec<Chunk<K, V>>, index: usize) {
-    let (Some(chunk), Some(next)) = (chunks.get(index), chunks.get(index + 1)) else { return };
+    let (Some(chunk), Some(next)) = (chunks.get(index), chunks.get(index + 1)) else {
+        return;
+    };
     if chunk.len() + next.len() <= CHUNK_MAX / 2 {
         let next = chunks.remove(index + 1);
         Arc::make_mut(&mut chunks[index]).extend(next.iter().cloned());
@@ -197,7 +223,11 @@ mod tests {
         for key in 0..10_000 {
             map.insert(key, ());
         }
-        assert!(map.chunks.len() <= 10_000 / (CHUNK_MAX / 2) + 1, "{}", map.chunks.len());
+        assert!(
+            map.chunks.len() <= 10_000 / (CHUNK_MAX / 2) + 1,
+            "{}",
+            map.chunks.len()
+        );
         for key in (0..10_000).filter(|key| key % 100 != 0) {
             map.remove(&key);
         }

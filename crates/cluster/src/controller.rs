@@ -23,8 +23,8 @@ use crate::plan::create::{CreateTopicError, CreatedTopic, NewTopic};
 use crate::plan::delete::{DeleteTopicError, DeletedTopic, TopicRef};
 use crate::plan::expand::{CreatePartitionsError, NewPartitions};
 use crate::plan::registration::BrokerRegistration;
-use producer_ids::ProducerIdPool;
 pub use producer_ids::AllocateProducerIdsError;
+use producer_ids::ProducerIdPool;
 pub use task::ControllerTask;
 
 /// Requests that may wait for the controller; whoever comes later waits to hand his over.
@@ -62,10 +62,25 @@ type Reply<T> = oneshot::Sender<T>;
 
 enum Command {
     Register(BrokerRegistration, Reply<Result<i64, ControllerError>>),
-    CreateTopics(Vec<NewTopic>, Mode, Reply<Vec<Result<CreatedTopic, CreateTopicError>>>),
-    DeleteTopics(Vec<TopicRef>, Reply<Vec<Result<DeletedTopic, DeleteTopicError>>>),
-    CreatePartitions(Vec<NewPartitions>, Mode, Reply<Vec<Result<(), CreatePartitionsError>>>),
-    AlterConfigs(Vec<ConfigChange>, Mode, Reply<Vec<Result<(), AlterConfigError>>>),
+    CreateTopics(
+        Vec<NewTopic>,
+        Mode,
+        Reply<Vec<Result<CreatedTopic, CreateTopicError>>>,
+    ),
+    DeleteTopics(
+        Vec<TopicRef>,
+        Reply<Vec<Result<DeletedTopic, DeleteTopicError>>>,
+    ),
+    CreatePartitions(
+        Vec<NewPartitions>,
+        Mode,
+        Reply<Vec<Result<(), CreatePartitionsError>>>,
+    ),
+    AlterConfigs(
+        Vec<ConfigChange>,
+        Mode,
+        Reply<Vec<Result<(), AlterConfigError>>>,
+    ),
     ProducerIds(u32, Reply<Result<Range<i64>, AllocateProducerIdsError>>),
     Close(Reply<()>),
 }
@@ -79,7 +94,11 @@ enum Mode {
 
 impl Mode {
     fn of(validate_only: bool) -> Self {
-        if validate_only { Self::ValidateOnly } else { Self::Commit }
+        if validate_only {
+            Self::ValidateOnly
+        } else {
+            Self::Commit
+        }
     }
 }
 
@@ -89,7 +108,10 @@ impl Controller {
     ///
     /// # Errors
     /// When the store cannot be used, or is not the configured cluster's.
-    pub async fn open(store: EmbeddedStore, options: ControllerOptions) -> Result<(Self, ControllerTask), OpenError> {
+    pub async fn open(
+        store: EmbeddedStore,
+        options: ControllerOptions,
+    ) -> Result<(Self, ControllerTask), OpenError> {
         let node_id = options.node_id;
         let campaign = task::campaign(&store, options).await?;
         let image = Arc::new(campaign.image);
@@ -99,7 +121,14 @@ impl Controller {
             producer_ids: ProducerIdPool::default(),
         });
         let (commands, queue) = mpsc::channel(QUEUE_MAX);
-        let task = ControllerTask::new(store, campaign.watch, node_id, campaign.entropy, queue, Arc::clone(&shared));
+        let task = ControllerTask::new(
+            store,
+            campaign.watch,
+            node_id,
+            campaign.entropy,
+            queue,
+            Arc::clone(&shared),
+        );
         Ok((Self { commands, shared }, task))
     }
 
@@ -121,8 +150,12 @@ impl Controller {
     ///
     /// # Errors
     /// When the store refuses; the broker may then be registered and fenced, and the call is to be repeated.
-    pub async fn register_broker(&self, registration: BrokerRegistration) -> Result<i64, ControllerError> {
-        self.ask(|reply| Command::Register(registration, reply)).await?
+    pub async fn register_broker(
+        &self,
+        registration: BrokerRegistration,
+    ) -> Result<i64, ControllerError> {
+        self.ask(|reply| Command::Register(registration, reply))
+            .await?
     }
 
     /// Creates topics, or with `validate_only` says what would become of it. Answers are in the order of `topics`; a topic that was
@@ -133,12 +166,17 @@ impl Controller {
         validate_only: bool,
     ) -> Vec<Result<CreatedTopic, CreateTopicError>> {
         let items = topics.len();
-        let answers = self.ask(|reply| Command::CreateTopics(topics, Mode::of(validate_only), reply)).await;
+        let answers = self
+            .ask(|reply| Command::CreateTopics(topics, Mode::of(validate_only), reply))
+            .await;
         or_for_each(items, answers)
     }
 
     /// Deletes topics. Answers are in the order of `topics`.
-    pub async fn delete_topics(&self, topics: Vec<TopicRef>) -> Vec<Result<DeletedTopic, DeleteTopicError>> {
+    pub async fn delete_topics(
+        &self,
+        topics: Vec<TopicRef>,
+    ) -> Vec<Result<DeletedTopic, DeleteTopicError>> {
         let items = topics.len();
         let answers = self.ask(|reply| Command::DeleteTopics(topics, reply)).await;
         or_for_each(items, answers)
@@ -151,15 +189,23 @@ impl Controller {
         validate_only: bool,
     ) -> Vec<Result<(), CreatePartitionsError>> {
         let items = topics.len();
-        let answers = self.ask(|reply| Command::CreatePartitions(topics, Mode::of(validate_only), reply)).await;
+        let answers = self
+            .ask(|reply| Command::CreatePartitions(topics, Mode::of(validate_only), reply))
+            .await;
         or_for_each(items, answers)
     }
 
     /// Changes overrides, or with `validate_only` says what would become of it. Answers are in the order of `changes`, and each
     /// resource changes as a whole or not at all.
-    pub async fn alter_configs(&self, changes: Vec<ConfigChange>, validate_only: bool) -> Vec<Result<(), AlterConfigError>> {
+    pub async fn alter_configs(
+        &self,
+        changes: Vec<ConfigChange>,
+        validate_only: bool,
+    ) -> Vec<Result<(), AlterConfigError>> {
         let items = changes.len();
-        let answers = self.ask(|reply| Command::AlterConfigs(changes, Mode::of(validate_only), reply)).await;
+        let answers = self
+            .ask(|reply| Command::AlterConfigs(changes, Mode::of(validate_only), reply))
+            .await;
         or_for_each(items, answers)
     }
 
@@ -168,7 +214,10 @@ impl Controller {
     ///
     /// # Errors
     /// When the store refuses, or the ids are used up.
-    pub async fn allocate_producer_ids(&self, count: u32) -> Result<Range<i64>, AllocateProducerIdsError> {
+    pub async fn allocate_producer_ids(
+        &self,
+        count: u32,
+    ) -> Result<Range<i64>, AllocateProducerIdsError> {
         if let Some(ids) = self.shared.producer_ids.take(count) {
             return Ok(ids);
         }
@@ -182,9 +231,15 @@ impl Controller {
         let _ = self.ask(Command::Close).await;
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ControllerError> {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, ControllerError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| ControllerError::Stopped)?;
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| ControllerError::Stopped)?;
         answer.await.map_err(|_| ControllerError::Stopped)
     }
 }

@@ -18,8 +18,8 @@ use crate::keys::{Key, SESSIONS};
 use crate::store::{Batch, Kv, Outcome, Revision, StoreError, Txn};
 use database::Database;
 use reserve::Reserve;
-pub use watch::Watch;
 use watch::History;
+pub use watch::Watch;
 
 /// A metadata store in one directory. A cheap handle; the database closes with the last one.
 #[derive(Clone)]
@@ -56,9 +56,19 @@ impl EmbeddedStore {
         };
         reserve.hold();
         let revision = database.revision();
-        let state = State { database: Some(database), reserve, path: path.to_owned(), revision };
+        let state = State {
+            database: Some(database),
+            reserve,
+            path: path.to_owned(),
+            revision,
+        };
         let history = History::starting_after(revision);
-        let store = Self { core: Arc::new(Core { state: Mutex::new(state), history }) };
+        let store = Self {
+            core: Arc::new(Core {
+                state: Mutex::new(state),
+                history,
+            }),
+        };
         store.core.end_sessions()?;
         Ok(store)
     }
@@ -93,7 +103,9 @@ impl EmbeddedStore {
         let core = Arc::clone(&self.core);
         match tokio::task::spawn_blocking(move || work(&core)).await {
             Ok(result) => result,
-            Err(stopped) => Err(StoreError::Unavailable { reason: stopped.to_string() }),
+            Err(stopped) => Err(StoreError::Unavailable {
+                reason: stopped.to_string(),
+            }),
         }
     }
 }
@@ -150,7 +162,11 @@ impl State {
         }
         // Heals a reserve that was given up, as soon as there is room again.
         self.reserve.hold();
-        self.database.as_ref().ok_or_else(|| StoreError::Unavailable { reason: "the database is closed".into() })
+        self.database
+            .as_ref()
+            .ok_or_else(|| StoreError::Unavailable {
+                reason: "the database is closed".into(),
+            })
     }
 
     fn reopen(&mut self) -> Result<(), StoreError> {
@@ -170,7 +186,9 @@ impl State {
         let revision = self.revision + 1;
         loop {
             let Some(database) = &self.database else {
-                return Err(StoreError::Unavailable { reason: "the database is closed".into() });
+                return Err(StoreError::Unavailable {
+                    reason: "the database is closed".into(),
+                });
             };
             let events = database.events(txn, revision)?;
             let Err(failure) = database.write(&events, revision) else {
@@ -179,7 +197,9 @@ impl State {
             tracing::warn!(%failure, revision, "a metadata write failed; opening the database again");
             let room_made = self.reserve.release();
             if let Err(still) = self.reopen() {
-                return Ok(Outcome::Unknown { reason: format!("{failure}; then {still}") });
+                return Ok(Outcome::Unknown {
+                    reason: format!("{failure}; then {still}"),
+                });
             }
             if self.revision == revision {
                 return Ok(self.applied(Batch { revision, events }, history));

@@ -36,7 +36,9 @@ pub enum OpenError {
     #[error(transparent)]
     Unreadable(#[from] ImageError),
     /// The store belongs to another cluster than the configured one.
-    #[error("the metadata store belongs to cluster {stored}, and the configuration says {configured}")]
+    #[error(
+        "the metadata store belongs to cluster {stored}, and the configuration says {configured}"
+    )]
     ClusterIdMismatch {
         /// The cluster id in the store.
         stored: String,
@@ -50,7 +52,9 @@ pub enum OpenError {
         configured: String,
     },
     /// A newer program re-keyed the store.
-    #[error("the metadata store needs a reader of layout {needed}, this program reads layout {known}")]
+    #[error(
+        "the metadata store needs a reader of layout {needed}, this program reads layout {known}"
+    )]
     UnsupportedLayout {
         /// The oldest layout version that can read the store.
         needed: u32,

@@ -13,7 +13,11 @@ pub fn id_text(id: Uuid) -> String {
     (0..TEXT_LEN)
         .map(|index| {
             let shift = 122_i32 - 6 * index as i32;
-            let six_bits = if shift >= 0 { value >> shift } else { value << -shift };
+            let six_bits = if shift >= 0 {
+                value >> shift
+            } else {
+                value << -shift
+            };
             char::from(ALPHABET[(six_bits & 0x3f) as usize])
         })
         .collect()
@@ -85,14 +89,25 @@ mod tests {
     fn the_text_is_what_kafka_prints() {
         assert_eq!(id_text(Uuid::nil()), "AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(id_text(Uuid::from_u128(1)), "AAAAAAAAAAAAAAAAAAAAAQ");
-        assert_eq!(id_text(Uuid::from_u128(u128::MAX)), "_____________________w");
+        assert_eq!(
+            id_text(Uuid::from_u128(u128::MAX)),
+            "_____________________w"
+        );
     }
 
     #[test]
     fn a_second_spelling_of_an_id_is_refused() {
-        assert_eq!(parse_id("AAAAAAAAAAAAAAAAAAAAAB"), None, "bits beyond the 128th");
+        assert_eq!(
+            parse_id("AAAAAAAAAAAAAAAAAAAAAB"),
+            None,
+            "bits beyond the 128th"
+        );
         assert_eq!(parse_id("AAAAAAAAAAAAAAAAAAAAAA=="), None, "padding");
-        assert_eq!(parse_id("AAAAAAAAAAAAAAAAAAAA+A"), None, "the other alphabet");
+        assert_eq!(
+            parse_id("AAAAAAAAAAAAAAAAAAAA+A"),
+            None,
+            "the other alphabet"
+        );
     }
 
     #[test]

@@ -161,13 +161,18 @@ impl ClusterImage {
 
     /// The brokers that may lead partitions.
     pub fn active_brokers(&self) -> impl Iterator<Item = (i32, &BrokerRecord)> {
-        self.brokers.iter().filter(|(_, broker)| broker.is_active()).map(|(&id, broker)| (id, broker))
+        self.brokers
+            .iter()
+            .filter(|(_, broker)| broker.is_active())
+            .map(|(&id, broker)| (id, broker))
     }
 
     /// Whether this broker may lead partitions.
     #[must_use]
     pub fn is_active(&self, node_id: i32) -> bool {
-        self.brokers.get(&node_id).is_some_and(BrokerRecord::is_active)
+        self.brokers
+            .get(&node_id)
+            .is_some_and(BrokerRecord::is_active)
     }
 
     /// The overrides of a resource; `None` when it has none.
@@ -178,17 +183,26 @@ impl ClusterImage {
 
     /// All resources with overrides, sorted by kind and name.
     pub fn configs(&self) -> impl Iterator<Item = (&ConfigResource, &Arc<ConfigImage>)> {
-        self.configs.iter().map(|(resource, config)| (resource, config))
+        self.configs
+            .iter()
+            .map(|(resource, config)| (resource, config))
     }
 
     /// The topic whose name Kafka's metrics could not tell from `name` (Kafka `Topic.hasCollision`), if there is one.
     pub(crate) fn colliding_topic(&self, name: &str) -> Option<&Arc<str>> {
-        self.unified_names.get(unified(name).as_str()).filter(|&existing| &**existing != name)
+        self.unified_names
+            .get(unified(name).as_str())
+            .filter(|&existing| &**existing != name)
     }
 
     /// Whether a topic of this name exists, visibly or not.
     pub(crate) fn name_is_taken(&self, name: &str) -> bool {
-        let hidden = || self.work.topics.values().any(|topic| topic.name.as_deref() == Some(name));
+        let hidden = || {
+            self.work
+                .topics
+                .values()
+                .any(|topic| topic.name.as_deref() == Some(name))
+        };
         self.names.get(name).is_some() || hidden()
     }
 

@@ -190,7 +190,8 @@ mod tests {
             (0..=i32::MAX).prop_map(Key::Broker),
             (0..=i32::MAX).prop_map(Key::Session),
             "[a-zA-Z0-9._-]{1,249}".prop_map(Key::Topic),
-            (any::<u128>(), 0..PARTITIONS_MAX).prop_map(|(id, partition)| Key::Partition(Uuid::from_u128(id), partition)),
+            (any::<u128>(), 0..PARTITIONS_MAX)
+                .prop_map(|(id, partition)| Key::Partition(Uuid::from_u128(id), partition)),
             any_resource().prop_map(Key::Config),
         ]
     }
@@ -234,12 +235,27 @@ mod tests {
             (Key::Session(3), "s/3"),
             (Key::Topic("orders".into()), "t/orders"),
             (Key::Partition(topic, 7), "p/AAAAAAAAAAAAAAAAAAAAAQ/00007"),
-            (Key::Config(ConfigResource::Topic("orders".into())), "cfg/topic/orders"),
-            (Key::Config(ConfigResource::BrokerDefault), "cfg/broker/_default"),
+            (
+                Key::Config(ConfigResource::Topic("orders".into())),
+                "cfg/topic/orders",
+            ),
+            (
+                Key::Config(ConfigResource::BrokerDefault),
+                "cfg/broker/_default",
+            ),
             (Key::Config(ConfigResource::Broker(3)), "cfg/broker/3"),
-            (Key::Config(ConfigResource::BrokerLogger(3)), "cfg/broker-logger/3"),
-            (Key::Config(ConfigResource::ClientMetrics("m".into())), "cfg/client-metrics/m"),
-            (Key::Config(ConfigResource::Group("g/1".into())), "cfg/group/g/1"),
+            (
+                Key::Config(ConfigResource::BrokerLogger(3)),
+                "cfg/broker-logger/3",
+            ),
+            (
+                Key::Config(ConfigResource::ClientMetrics("m".into())),
+                "cfg/client-metrics/m",
+            ),
+            (
+                Key::Config(ConfigResource::Group("g/1".into())),
+                "cfg/group/g/1",
+            ),
             (Key::ProducerIds, "pid"),
         ];
         for (key, text) in written {
@@ -251,7 +267,17 @@ mod tests {
     fn another_versions_keys_are_told_from_broken_ones() {
         assert_eq!(Key::parse("acl/1"), Err(BadKey::Unknown));
         assert_eq!(Key::parse("cfg/quota/x"), Err(BadKey::Unknown));
-        for broken in ["b/", "b/01", "b/-1", "b/x", "t/", "p/x/00001", "p/AAAAAAAAAAAAAAAAAAAAAQ/1", "cfg/group/", "cfg/x"] {
+        for broken in [
+            "b/",
+            "b/01",
+            "b/-1",
+            "b/x",
+            "t/",
+            "p/x/00001",
+            "p/AAAAAAAAAAAAAAAAAAAAAQ/1",
+            "cfg/group/",
+            "cfg/x",
+        ] {
             assert_eq!(Key::parse(broken), Err(BadKey::Malformed), "{broken}");
         }
     }

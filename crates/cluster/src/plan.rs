@@ -47,7 +47,10 @@ pub(crate) struct Packer {
 impl Packer {
     /// Adds what `item` needs and what must be applied together. `changed`: how many keys that changes.
     pub(crate) fn add(&mut self, item: usize, txn: Txn, changed: usize) {
-        let fits = self.open && self.steps.last().is_some_and(|last| fits(&last.txn, &txn) && self.changed + changed <= PLAN_KEYS_MAX);
+        let fits = self.open
+            && self.steps.last().is_some_and(|last| {
+                fits(&last.txn, &txn) && self.changed + changed <= PLAN_KEYS_MAX
+            });
         if !fits {
             self.steps.push(Step::default());
             self.changed = 0;
@@ -65,7 +68,10 @@ impl Packer {
 
     /// Adds a transaction that must come after what was added before and must not be joined with it.
     pub(crate) fn add_apart(&mut self, item: usize, txn: Txn) {
-        self.steps.push(Step { txn, items: vec![item] });
+        self.steps.push(Step {
+            txn,
+            items: vec![item],
+        });
         self.open = false;
     }
 
@@ -82,7 +88,10 @@ fn fits(a: &Txn, b: &Txn) -> bool {
 
 /// A write of `record` under `key`.
 pub(crate) fn put(key: String, record: &impl Message) -> Op {
-    Op::Put { key, value: record.encode_to_vec().into() }
+    Op::Put {
+        key,
+        value: record.encode_to_vec().into(),
+    }
 }
 
 #[cfg(test)]

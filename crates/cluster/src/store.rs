@@ -72,14 +72,20 @@ impl Txn {
     /// Adds the guard that `key` was last written at `mod_revision` (0: that it does not exist).
     #[must_use]
     pub fn when(mut self, key: impl Into<String>, mod_revision: Revision) -> Self {
-        self.compares.push(Compare { key: key.into(), mod_revision });
+        self.compares.push(Compare {
+            key: key.into(),
+            mod_revision,
+        });
         self
     }
 
     /// Adds a write.
     #[must_use]
     pub fn put(mut self, key: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        self.ops.push(Op::Put { key: key.into(), value: value.into() });
+        self.ops.push(Op::Put {
+            key: key.into(),
+            value: value.into(),
+        });
         self
     }
 
@@ -93,14 +99,20 @@ impl Txn {
     /// Adds the removal of all keys under `prefix`.
     #[must_use]
     pub fn delete_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.ops.push(Op::DeletePrefix { prefix: prefix.into() });
+        self.ops.push(Op::DeletePrefix {
+            prefix: prefix.into(),
+        });
         self
     }
 
     /// Bytes of its keys and values.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let compares: usize = self.compares.iter().map(|compare| compare.key.len() + 8).sum();
+        let compares: usize = self
+            .compares
+            .iter()
+            .map(|compare| compare.key.len() + 8)
+            .sum();
         let ops: usize = self.ops.iter().map(Op::bytes).sum();
         compares + ops
     }
@@ -119,11 +131,15 @@ impl Txn {
                 Op::DeletePrefix { prefix } => prefix.is_empty(),
             };
             let covered = self.ops.iter().any(|other| match other {
-                Op::DeletePrefix { prefix } => !std::ptr::eq(other, op) && op.target().starts_with(prefix),
+                Op::DeletePrefix { prefix } => {
+                    !std::ptr::eq(other, op) && op.target().starts_with(prefix)
+                }
                 _ => false,
             });
             if repeated || covered {
-                return Err(StoreError::Ambiguous { key: op.target().to_owned() });
+                return Err(StoreError::Ambiguous {
+                    key: op.target().to_owned(),
+                });
             }
         }
         Ok(())
@@ -230,10 +246,17 @@ mod tests {
 
     #[test]
     fn a_transaction_that_etcd_would_refuse_is_refused() {
-        let many = (0..=TXN_KEYS_MAX).fold(Txn::default(), |txn, key| txn.put(key.to_string(), "v"));
-        assert!(matches!(many.check(), Err(StoreError::TooLarge { keys: 129, .. })));
+        let many =
+            (0..=TXN_KEYS_MAX).fold(Txn::default(), |txn, key| txn.put(key.to_string(), "v"));
+        assert!(matches!(
+            many.check(),
+            Err(StoreError::TooLarge { keys: 129, .. })
+        ));
         let large = Txn::default().put("k", vec![0; TXN_BYTES_MAX]);
-        assert!(matches!(large.check(), Err(StoreError::TooLarge { keys: 1, .. })));
+        assert!(matches!(
+            large.check(),
+            Err(StoreError::TooLarge { keys: 1, .. })
+        ));
         for ambiguous in [
             Txn::default().put("k", "1").put("k", "2"),
             Txn::default().put("k", "1").delete("k"),
@@ -241,8 +264,18 @@ mod tests {
             Txn::default().delete_prefix("p/1").delete_prefix("p/"),
             Txn::default().delete_prefix(""),
         ] {
-            assert!(matches!(ambiguous.check(), Err(StoreError::Ambiguous { .. })), "{ambiguous:?}");
+            assert!(
+                matches!(ambiguous.check(), Err(StoreError::Ambiguous { .. })),
+                "{ambiguous:?}"
+            );
         }
-        assert_eq!(Txn::default().when("t/a", 0).put("t/a", "1").delete_prefix("p/1/").check(), Ok(()));
+        assert_eq!(
+            Txn::default()
+                .when("t/a", 0)
+                .put("t/a", "1")
+                .delete_prefix("p/1/")
+                .check(),
+            Ok(())
+        );
     }
 }

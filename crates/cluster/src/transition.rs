@@ -40,7 +40,8 @@ pub(crate) fn transition(
     elect(&mut next, may_lead);
     // A new epoch even if the leader is the same: after a crash its unflushed tail is gone, and clients that saw the
     // old epoch must learn that offsets may have been cut.
-    let restarted = matches!(event, PartitionEvent::BrokerStarted { node, .. } if node == next.leader);
+    let restarted =
+        matches!(event, PartitionEvent::BrokerStarted { node, .. } if node == next.leader);
     if next.leader != state.leader || restarted {
         next.leader_epoch = state.leader_epoch.checked_add(1)?;
     }
@@ -79,7 +80,11 @@ fn elect(state: &mut PartitionState, may_lead: impl Fn(i32) -> bool) {
     if !state.isr.is_empty() {
         return;
     }
-    if let Some(&leader) = state.replicas.iter().find(|&node| state.elr.contains(node) && may_lead(*node)) {
+    if let Some(&leader) = state
+        .replicas
+        .iter()
+        .find(|&node| state.elr.contains(node) && may_lead(*node))
+    {
         state.leader = leader;
         state.isr = vec![leader];
         state.elr.retain(|&member| member != leader);

@@ -305,7 +305,20 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_partition_are_the_published_ones() {
-        let state = PartitionState { leader: 1, leader_epoch: 2, partition_epoch: 3, replicas: vec![1, 2], isr: vec![1], min_isr: 1, ..Default::default() };
-        assert_eq!(state.encode_to_vec(), [0x08, 1, 0x10, 2, 0x18, 3, 0x22, 2, 1, 2, 0x2a, 1, 1, 0x58, 1]);
+        let state = PartitionState {
+            leader: 1,
+            leader_epoch: 2,
+            partition_epoch: 3,
+            replicas: vec![1, 2],
+            isr: vec![1],
+            min_isr: 1,
+            ..Default::default()
+        };
+        assert_eq!(
+            state.encode_to_vec(),
+            [
+                0x08, 1, 0x10, 2, 0x18, 3, 0x22, 2, 1, 2, 0x2a, 1, 1, 0x58, 1
+            ]
+        );
     }
 }

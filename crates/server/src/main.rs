@@ -7,6 +7,9 @@
 mod args;
 mod client;
 mod commands;
+#[cfg(test)]
+mod docs;
+mod logging;
 mod outcome;
 mod output;
 

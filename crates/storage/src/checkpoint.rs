@@ -177,8 +177,8 @@ impl PartitionLog {
         timer.observe_duration();
         match synced {
             Ok(_) => Ok(()),
-            // Retention took the file away meanwhile.
-            Err(_) if self.is_deleted() || segment.base_offset < self.first_segment_base() => Ok(()),
+            // Retention or truncation took the file away meanwhile.
+            Err(_) if self.is_deleted() || !self.lists(segment) => Ok(()),
             Err(error) => {
                 self.dir.go_offline(&error.to_string());
                 Err(error)
@@ -186,8 +186,9 @@ impl PartitionLog {
         }
     }
 
-    fn first_segment_base(&self) -> i64 {
-        self.segments.load().first().map_or(0, |segment| segment.base_offset)
+    /// Whether the segment is still part of the log. Segments leave the list before their files go.
+    pub(crate) fn lists(&self, segment: &Segment) -> bool {
+        self.segments.load().iter().any(|listed| std::ptr::eq(&raw const **listed, segment))
     }
 
     /// Moves the mark below which every segment is on the disk.

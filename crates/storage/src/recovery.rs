@@ -93,6 +93,13 @@ pub(crate) fn recover(source: Source<'_>) -> Result<Recovered, EngineError> {
     }
 }
 
+/// A log that was just created.
+pub(crate) fn fresh(source: Source<'_>) -> Result<Recovered, EngineError> {
+    let mut recovery = Recovery::new(source);
+    recovery.add_empty(0);
+    recovery.finish(0, 0, 0)
+}
+
 /// Rebuilds a log that was just cut from its files, for truncation.
 pub(crate) fn rebuild(source: Source<'_>) -> Result<Recovered, EngineError> {
     Recovery::rebuild(source, &list_segments(source.path)?)
@@ -223,7 +230,8 @@ impl<'a> Recovery<'a> {
 
     /// Reads every file from its beginning.
     fn rebuild(source: Source<'a>, files: &BTreeMap<i64, u64>) -> Result<Recovered, EngineError> {
-        let stored_end = source.load()?.checkpoint.map_or(0, |checkpoint| checkpoint.log_end_offset);
+        let stored = source.load()?;
+        let stored_end = stored.checkpoint.map_or(0, |checkpoint| checkpoint.log_end_offset);
         let log_start = source.log_start()?;
         let mut batch = WriteBatch::default();
         for table in [Table::Segment, Table::IndexBlock, Table::Producer, Table::AbortedTransaction] {
@@ -243,13 +251,16 @@ impl<'a> Recovery<'a> {
             recovery.next_offset = log_start.max(stored_end);
             recovery.add_empty(recovery.next_offset);
         }
-        tracing::info!(
-            topic = source.topic,
-            partition = source.key.partition,
-            bytes = recovery.scanned_bytes,
-            "log state rebuilt from its segment files"
-        );
+        if recovery.scanned_bytes > 0 {
+            let bytes = recovery.scanned_bytes;
+            let (topic, partition) = (source.topic, source.key.partition);
+            tracing::info!(topic, partition, bytes, "log state rebuilt from its segment files");
+        }
         let end = recovery.next_offset;
+        // Epochs never fall, also those whose leaders wrote nothing that is left.
+        for (epoch, start) in stored.epochs.list() {
+            recovery.epochs.assign(*epoch, (*start).min(end));
+        }
         recovery.finish(log_start, end, 0)
     }
 
@@ -428,6 +439,10 @@ impl<'a> Recovery<'a> {
             // The epoch of a leader that has written nothing yet begins exactly here.
             self.epochs.truncate_from_end(self.next_offset.saturating_add(1));
             self.transactions.forget_from(self.next_offset);
+            let mut batch = WriteBatch::default();
+            let epochs = keys::encode_epochs(self.epochs.list());
+            batch.put(keys::log(Table::LeaderEpochs, self.source.log_id), epochs);
+            self.source.db.write(batch, Durability::Process)?;
         }
         let known = self.segments.len() - 1;
         let changed = self.segments[..known].iter().filter(|segment| segment.base_offset >= self.unsaved_base);

@@ -298,7 +298,7 @@ fn create_in(
     batch.put(keys::single(Table::NextLogId), keys::encode_number(log_id + 1));
     batch.put(keys::log_map(&key), LogIdentity { log_id, topic: topic.to_owned() }.encode());
     dir.db.write(batch, Durability::Process)?;
-    let recovered = recovery::recover(Source {
+    let recovered = recovery::fresh(Source {
         db: &dir.db,
         log_id,
         key,

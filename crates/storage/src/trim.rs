@@ -147,12 +147,14 @@ impl PartitionLog {
         if offset >= state.end_offset {
             return Ok(state.end_offset);
         }
+        let before = self.segments.load().len();
         if let Err(error) = self.cut_files(&state, offset.max(0)) {
-            self.dir.judge(&error);
+            // What is left of the log is not known.
+            self.dir.go_offline(&error.to_string());
             return Err(error.into());
         }
         let journaled = self.dir.journal.note_truncation(self, offset);
-        if let Err(error) = journaled.and_then(|()| self.reload(&mut state)) {
+        if let Err(error) = journaled.and_then(|()| self.reload(&mut state, before)) {
             // Memory and files disagree now; only opening the directory again can tell.
             self.dir.go_offline(&format!("truncation failed halfway: {error}"));
             return Err(error.into());
@@ -163,22 +165,25 @@ impl PartitionLog {
     fn cut_files(&self, state: &LogState, offset: i64) -> Result<(), EngineError> {
         self.generation.fetch_add(1, Ordering::AcqRel);
         let segments = self.segments.load_full();
-        let kept = segments.partition_point(|segment| segment.base_offset < offset);
+        let (kept, gone) = segments.split_at(segments.partition_point(|segment| segment.base_offset < offset));
+        let mut kept = kept.to_vec();
+        if kept.is_empty() {
+            // The log goes on from where it was told to end.
+            let facts = keys::SegmentFacts::empty(offset);
+            kept.push(Arc::new(Segment::new(Arc::clone(&self.path), offset, facts, self.dir.now_ms())));
+        }
+        let last = kept.last().cloned();
+        // Out of the list before out of the directory: who fails to open a file looks whether it is still listed.
+        self.segments.store(Arc::new(kept));
         // Newest first: a crash leaves a log without a hole.
-        for segment in segments[kept..].iter().rev() {
+        for segment in gone.iter().rev() {
             let path = segment.retire()?;
             self.dir.upkeep.add(|work| work.deletions.push((0, path)));
         }
-        if let Some(last) = segments[..kept].last() {
-            let position = self.position_of(last, offset)?;
-            if position < last.size() {
-                let file = last.file()?;
-                file.set_len(position).map_err(|error| EngineError::io(&last.path(), "cut segment", error))?;
-            }
-        } else {
-            // Nothing is left: the empty segment begins where the log was told to end.
-            let facts = crate::keys::SegmentFacts::empty(offset);
-            Segment::new(Arc::clone(&self.path), offset, facts, self.dir.now_ms()).file_for_append()?;
+        if let Some(last) = last {
+            let position = self.position_of(&last, offset)?;
+            let file = last.file_for_append()?;
+            file.set_len(position).map_err(|error| EngineError::io(&last.path(), "cut segment", error))?;
         }
         self.dir.shared.tail_cache.clear(&self.tail);
         self.generation.fetch_add(1, Ordering::AcqRel);
@@ -204,8 +209,7 @@ impl PartitionLog {
     }
 
     /// Rebuilds the state from the files, as opening would.
-    fn reload(&self, state: &mut LogState) -> Result<(), EngineError> {
-        let leader_epoch = self.leader_epoch();
+    fn reload(&self, state: &mut LogState, before: usize) -> Result<(), EngineError> {
         let recovered = recovery::rebuild(Source {
             db: &self.dir.db,
             log_id: self.log_id,
@@ -216,19 +220,19 @@ impl PartitionLog {
             index_interval_bytes: u64::from(self.options.load().index_interval_bytes),
             now_ms: self.dir.now_ms(),
         })?;
-        self.install(state, recovered);
-        // The epoch in force stays in force, though its records are gone.
-        self.offsets.leader_epoch.fetch_max(leader_epoch, Ordering::AcqRel);
+        self.install(state, recovered, before);
         let mut batch = WriteBatch::default();
         let epochs = keys::encode_epochs(self.epochs.read().list());
         batch.put(keys::log(Table::LeaderEpochs, self.log_id), epochs);
+        let start = u64::try_from(self.log_start_offset()).unwrap_or(0);
+        batch.put(keys::log(Table::LogStart, self.log_id), keys::encode_number(start));
         self.dir.db.write(batch, Durability::Process)?;
         self.save(state)
     }
 
-    fn install(&self, state: &mut LogState, recovered: Recovered) {
-        let before = self.segments.load().len();
-        let added = i64::try_from(recovered.segments.len()).unwrap_or(0) - i64::try_from(before).unwrap_or(0);
+    fn install(&self, state: &mut LogState, recovered: Recovered, before: usize) {
+        let before = i64::try_from(before).unwrap_or(0);
+        let added = i64::try_from(recovered.segments.len()).unwrap_or(0) - before;
         self.dir.shared.metrics.segments.add(added);
         state.active = Arc::clone(recovered.segments.last().expect("recovery always leaves an active segment"));
         state.end_offset = recovered.log_end_offset;

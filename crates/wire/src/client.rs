@@ -1,7 +1,7 @@
 //! A connection that asks a broker one question at a time: for the command line, for tests, and between brokers.
 //!
-//! Lengths in front of frames are not believed beyond a limit and memory grows as bytes arrive. What is inside
-//! a response is believed as far as the broker is: the guard walks requests only.
+//! An answer is read with the same distrust as a request: its length is held to a limit, memory grows as bytes
+//! arrive, and the guard walks it before the decoder does.
 
 use std::collections::BTreeMap;
 use std::io;

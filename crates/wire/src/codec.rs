@@ -70,8 +70,7 @@ pub fn encode_request<R: Request>(
 
 /// Reads the answer to an `R` of this version, from its correlation id on (the frame without its length).
 ///
-/// The broker is believed about the number of elements in arrays: the guard knows requests only. Fails when the
-/// bytes are not exactly one response of this version.
+/// Guarded like a request; fails on anything that is not exactly one response of this version.
 pub fn decode_response<R: Request>(
     version: i16,
     mut frame: Bytes,
@@ -85,6 +84,7 @@ pub fn decode_response<R: Request>(
     if R::Response::header_version(version) >= 1 {
         frame = frame.slice_ref(guard::skip_tagged_fields(&frame)?);
     }
+    guard::check_response(R::KEY, version, &frame)?;
     let response =
         R::Response::decode(&mut frame, response_schema(R::KEY, version)).map_err(refused)?;
     if frame.is_empty() {

@@ -176,7 +176,7 @@ fn another_value(key: &Key) -> Option<String> {
 }
 
 #[test]
-fn the_generated_page_is_current() {
+fn generated_docs_of_the_configuration_are_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
     let page = docs::markdown();
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -116,6 +116,20 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
+    /// Every label that `reason` gives, and that of a task that panicked.
+    pub(crate) const REASONS: [&'static str; 10] = [
+        "closed",
+        "idle",
+        "stalled",
+        "bad_frame",
+        "read_error",
+        "refused",
+        "write_error",
+        "write_stalled",
+        "shutdown",
+        "panic",
+    ];
+
     /// A label from a small closed set.
     pub(crate) fn reason(&self) -> &'static str {
         match self {

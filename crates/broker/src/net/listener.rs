@@ -71,6 +71,9 @@ struct Place {
 }
 
 impl ConnectionLimits {
+    /// The limits' names, as labels.
+    pub(crate) const NAMES: [&'static str; 2] = ["total", "address"];
+
     /// `max.connections`, `max.connections.per.ip` and the exceptions to it.
     pub(crate) fn new(total_max: usize, per_address_max: usize, overrides: BTreeMap<IpAddr, usize>) -> Self {
         Self { total_max, per_address_max, overrides, counts: Mutex::default(), next_id: AtomicU64::new(1) }

@@ -33,7 +33,10 @@ impl ProducerIdPool {
     /// The next `count` ids (at least one), if so many are left.
     pub(super) fn take(&self, count: u32) -> Option<Range<i64>> {
         let mut left = self.left.lock();
-        let end = left.start.checked_add(i64::from(count.max(1))).filter(|&end| end <= left.end)?;
+        let end = left
+            .start
+            .checked_add(i64::from(count.max(1)))
+            .filter(|&end| end <= left.end)?;
         let taken = left.start..end;
         left.start = end;
         Some(taken)
@@ -48,7 +51,9 @@ impl ProducerIdPool {
 /// The block from `next` on that has at least `count` ids.
 pub(super) fn block_for(next: i64, count: u32) -> Result<Range<i64>, AllocateProducerIdsError> {
     let ids = i64::from(count.max(1).div_ceil(BLOCK)) * i64::from(BLOCK);
-    let end = next.checked_add(ids).ok_or(AllocateProducerIdsError::Exhausted { next })?;
+    let end = next
+        .checked_add(ids)
+        .ok_or(AllocateProducerIdsError::Exhausted { next })?;
     Ok(next..end)
 }
 
@@ -71,7 +76,12 @@ mod tests {
     fn a_block_covers_what_is_asked_for_and_ends_before_the_numbers_do() {
         assert_eq!(block_for(0, 1), Ok(0..1000));
         assert_eq!(block_for(3000, 1001), Ok(3000..5000));
-        assert_eq!(block_for(i64::MAX - 999, 1), Err(AllocateProducerIdsError::Exhausted { next: i64::MAX - 999 }));
+        assert_eq!(
+            block_for(i64::MAX - 999, 1),
+            Err(AllocateProducerIdsError::Exhausted {
+                next: i64::MAX - 999
+            })
+        );
         assert_eq!(block_for(i64::MAX - 1000, 1), Ok(i64::MAX - 1000..i64::MAX));
     }
 }

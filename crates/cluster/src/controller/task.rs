@@ -44,7 +44,17 @@ impl ControllerTask {
     ) -> Self {
         let image = shared.image.load_full();
         let elected_at = image.tokens.controller_leader;
-        Self { store, watch, node_id, elected_at, image, entropy, queue, shared, must_reread: false }
+        Self {
+            store,
+            watch,
+            node_id,
+            elected_at,
+            image,
+            entropy,
+            queue,
+            shared,
+            must_reread: false,
+        }
     }
 
     /// Works until the controller is closed or its last handle is gone. A request whose caller has given up is carried out all the same.
@@ -73,7 +83,9 @@ impl ControllerTask {
     /// An answer that nobody waits for any more is dropped.
     async fn obey(&mut self, command: Command) {
         match command {
-            Command::Register(registration, reply) => drop(reply.send(self.register(registration).await)),
+            Command::Register(registration, reply) => {
+                drop(reply.send(self.register(registration).await))
+            }
             Command::CreateTopics(topics, mode, reply) => {
                 let seed = (self.entropy)() as u64;
                 let answers = self.carry_out(mode, topics.len(), |image, entropy| {
@@ -82,7 +94,9 @@ impl ControllerTask {
                 drop(reply.send(answers.await));
             }
             Command::DeleteTopics(topics, reply) => {
-                let answers = self.carry_out(Mode::Commit, topics.len(), |image, _| plan::delete::delete_topics(image, &topics));
+                let answers = self.carry_out(Mode::Commit, topics.len(), |image, _| {
+                    plan::delete::delete_topics(image, &topics)
+                });
                 drop(reply.send(answers.await));
             }
             Command::CreatePartitions(topics, mode, reply) => {
@@ -92,7 +106,9 @@ impl ControllerTask {
                 drop(reply.send(answers.await));
             }
             Command::AlterConfigs(changes, mode, reply) => {
-                let answers = self.carry_out(mode, changes.len(), |image, _| plan::configs::alter_configs(image, &changes));
+                let answers = self.carry_out(mode, changes.len(), |image, _| {
+                    plan::configs::alter_configs(image, &changes)
+                });
                 drop(reply.send(answers.await));
             }
             Command::ProducerIds(count, reply) => drop(reply.send(self.producer_ids(count).await)),
@@ -134,11 +150,20 @@ impl ControllerTask {
     async fn register(&mut self, registration: BrokerRegistration) -> Result<i64, ControllerError> {
         self.settle().await?;
         let record = registration::fenced_record(&self.image, &registration);
-        self.commit(registration::register(&self.image, registration.node_id, &record)).await?;
+        self.commit(registration::register(
+            &self.image,
+            registration.node_id,
+            &record,
+        ))
+        .await?;
         for step in registration::activate(&self.image, registration.node_id) {
             self.commit(step.txn).await?;
         }
-        tracing::info!(node_id = registration.node_id, broker_epoch = record.broker_epoch, "broker registered");
+        tracing::info!(
+            node_id = registration.node_id,
+            broker_epoch = record.broker_epoch,
+            "broker registered"
+        );
         Ok(record.broker_epoch)
     }
 
@@ -150,14 +175,25 @@ impl ControllerTask {
         }
         let next = self.image.producer_ids.next_producer_id;
         let block = block_for(next, count)?;
-        let broker_epoch = self.image.brokers.get(&self.node_id).map_or(-1, |broker| broker.broker_epoch);
-        let record = ProducerIdBlock { next_producer_id: block.end, broker_id: self.node_id, broker_epoch };
+        let broker_epoch = self
+            .image
+            .brokers
+            .get(&self.node_id)
+            .map_or(-1, |broker| broker.broker_epoch);
+        let record = ProducerIdBlock {
+            next_producer_id: block.end,
+            broker_id: self.node_id,
+            broker_epoch,
+        };
         let key = Key::ProducerIds.text();
         let mut txn = Txn::default().when(key.clone(), self.image.tokens.producer_ids);
         txn.ops.push(put(key, &record));
         self.commit(txn).await?;
         self.shared.producer_ids.refill(block);
-        self.shared.producer_ids.take(count).ok_or(AllocateProducerIdsError::Exhausted { next })
+        self.shared
+            .producer_ids
+            .take(count)
+            .ok_or(AllocateProducerIdsError::Exhausted { next })
     }
 
     /// Brings the image up to the store where a failure left it behind, and finishes what was left half done.
@@ -176,11 +212,18 @@ impl ControllerTask {
     /// Commits one transaction under the guard, and returns when the image has it.
     async fn commit(&mut self, txn: Txn) -> Result<(), ControllerError> {
         let txn = txn.when(Key::ControllerLeader.text(), self.elected_at);
-        let outcome = self.store.txn(txn.clone()).await.inspect_err(|error| tracing::error!(%error, "a metadata change failed"))?;
+        let outcome = self
+            .store
+            .txn(txn.clone())
+            .await
+            .inspect_err(|error| tracing::error!(%error, "a metadata change failed"))?;
         match outcome {
             Outcome::Applied(revision) => self.catch_up(revision).await,
             Outcome::Conflict(found) => {
-                tracing::error!(compared = found.len(), "a metadata change met another controller's");
+                tracing::error!(
+                    compared = found.len(),
+                    "a metadata change met another controller's"
+                );
                 self.must_reread = true;
                 Err(ControllerError::Conflict)
             }
@@ -194,7 +237,10 @@ impl ControllerTask {
     }
 
     /// After an unknown outcome: `Ok` if the store holds what `txn` writes.
-    async fn reread_and_look_for(&mut self, txn: &Txn) -> Result<Result<(), ControllerError>, ControllerError> {
+    async fn reread_and_look_for(
+        &mut self,
+        txn: &Txn,
+    ) -> Result<Result<(), ControllerError>, ControllerError> {
         let found = self.reread().await?;
         let value_of = |key: &str| found.iter().find(|kv| kv.key == key).map(|kv| &kv.value);
         let is_done = |op: &Op| match op {
@@ -202,8 +248,14 @@ impl ControllerTask {
             Op::Delete { key } => value_of(key).is_none(),
             Op::DeletePrefix { prefix } => !found.iter().any(|kv| kv.key.starts_with(prefix)),
         };
-        let reason = || crate::store::StoreError::Unavailable { reason: "the change was not written".into() };
-        Ok(if txn.ops.iter().all(is_done) { Ok(()) } else { Err(reason().into()) })
+        let reason = || crate::store::StoreError::Unavailable {
+            reason: "the change was not written".into(),
+        };
+        Ok(if txn.ops.iter().all(is_done) {
+            Ok(())
+        } else {
+            Err(reason().into())
+        })
     }
 
     async fn catch_up(&mut self, revision: Revision) -> Result<(), ControllerError> {
@@ -248,7 +300,10 @@ pub(super) struct Campaign {
 }
 
 /// Becomes controller: takes `ctl/leader` with a new epoch, and creates the cluster where there is none, in one transaction.
-pub(super) async fn campaign(store: &EmbeddedStore, mut options: ControllerOptions) -> Result<Campaign, OpenError> {
+pub(super) async fn campaign(
+    store: &EmbeddedStore,
+    mut options: ControllerOptions,
+) -> Result<Campaign, OpenError> {
     let (revision, found) = store.snapshot(&[""]).await?;
     let meta = found.iter().find(|kv| kv.key == Key::Meta.text()).cloned();
     let mut image = ClusterImage::from_snapshot(revision, found)?;
@@ -257,7 +312,8 @@ pub(super) async fn campaign(store: &EmbeddedStore, mut options: ControllerOptio
         Some(meta) => check_cluster(&image, &meta, &options)?,
         None => {
             txn = txn.when(Key::Meta.text(), 0);
-            txn.ops.push(put(Key::Meta.text(), &new_cluster(&mut options)?));
+            txn.ops
+                .push(put(Key::Meta.text(), &new_cluster(&mut options)?));
         }
     }
     match store.txn(txn).await? {
@@ -267,19 +323,30 @@ pub(super) async fn campaign(store: &EmbeddedStore, mut options: ControllerOptio
     }
     let mut watch = store.watch(revision + 1);
     while let Some(item) = watch.ready() {
-        let WatchItem::Batch(batch) = item else { return Err(OpenError::Superseded { revision }) };
+        let WatchItem::Batch(batch) = item else {
+            return Err(OpenError::Superseded { revision });
+        };
         image = image.apply(&batch)?;
     }
     tracing::info!(cluster_id = %image.cluster_id, revision = image.revision, topics = image.topic_count(), "metadata opened");
-    Ok(Campaign { watch, image, entropy: options.entropy })
+    Ok(Campaign {
+        watch,
+        image,
+        entropy: options.entropy,
+    })
 }
 
 fn new_cluster(options: &mut ControllerOptions) -> Result<ClusterMeta, OpenError> {
     let is_legal = |id: &str| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let cluster_id = match options.cluster_id.take() {
-        Some(configured) if !is_legal(&configured) => return Err(OpenError::InvalidClusterId { configured }),
+        Some(configured) if !is_legal(&configured) => {
+            return Err(OpenError::InvalidClusterId { configured });
+        }
         Some(configured) => configured,
         None => id_text(new_id(&mut options.entropy)),
     };
@@ -303,14 +370,26 @@ fn take_leadership(image: &ClusterImage, options: &ControllerOptions) -> Txn {
         .when(Key::ControllerLeader.text(), 0)
         .when(Key::ControllerEpoch.text(), image.tokens.controller_epoch);
     txn.ops.push(put(Key::ControllerLeader.text(), &record));
-    txn.ops.push(put(Key::ControllerEpoch.text(), &ControllerEpoch { epoch: controller_epoch }));
+    txn.ops.push(put(
+        Key::ControllerEpoch.text(),
+        &ControllerEpoch {
+            epoch: controller_epoch,
+        },
+    ));
     txn
 }
 
-fn check_cluster(image: &ClusterImage, meta: &Kv, options: &ControllerOptions) -> Result<(), OpenError> {
+fn check_cluster(
+    image: &ClusterImage,
+    meta: &Kv,
+    options: &ControllerOptions,
+) -> Result<(), OpenError> {
     let needed = ClusterMeta::decode(meta.value.as_ref()).map_or(0, |meta| meta.reader_version_min);
     if needed > LAYOUT_VERSION {
-        return Err(OpenError::UnsupportedLayout { needed, known: LAYOUT_VERSION });
+        return Err(OpenError::UnsupportedLayout {
+            needed,
+            known: LAYOUT_VERSION,
+        });
     }
     match &options.cluster_id {
         Some(configured) if *configured != image.cluster_id => Err(OpenError::ClusterIdMismatch {

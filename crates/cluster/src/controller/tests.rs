@@ -2,11 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::*;
+use crate::image::TopicChange;
 use crate::keys::ConfigResource;
 use crate::plan::configs::ConfigOps;
 use crate::plan::create::{InvalidAssignment, Layout};
 use crate::plan::placement::PlacementError;
-use crate::image::TopicChange;
 use crate::values::{Listener, PartitionState};
 
 struct Node {
@@ -18,14 +18,22 @@ impl Node {
     /// A broker with node id 1 on the store in `dir`, registered.
     async fn start(dir: &Path) -> Self {
         let node = Self::start_unregistered(dir).await;
-        node.controller.register_broker(registration()).await.expect("registration succeeds");
+        node.controller
+            .register_broker(registration())
+            .await
+            .expect("registration succeeds");
         node
     }
 
     async fn start_unregistered(dir: &Path) -> Self {
         let store = EmbeddedStore::open(dir).expect("the store opens");
-        let (controller, task) = Controller::open(store, options(None)).await.expect("the controller opens");
-        Self { controller, task: tokio::spawn(task.run()) }
+        let (controller, task) = Controller::open(store, options(None))
+            .await
+            .expect("the controller opens");
+        Self {
+            controller,
+            task: tokio::spawn(task.run()),
+        }
     }
 
     async fn stop(self) {
@@ -34,17 +42,32 @@ impl Node {
     }
 
     async fn create(&self, name: &str, partitions: i32) -> Uuid {
-        let mut answers = self.controller.create_topics(vec![topic(name, partitions)], false).await;
-        answers.remove(0).unwrap_or_else(|error| panic!("{name}: {error}")).id
+        let mut answers = self
+            .controller
+            .create_topics(vec![topic(name, partitions)], false)
+            .await;
+        answers
+            .remove(0)
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+            .id
     }
 
     async fn create_error(&self, topic: NewTopic) -> CreateTopicError {
-        self.controller.create_topics(vec![topic], false).await.remove(0).expect_err("the topic is refused")
+        self.controller
+            .create_topics(vec![topic], false)
+            .await
+            .remove(0)
+            .expect_err("the topic is refused")
     }
 
     fn partition(&self, topic: &str, partition: i32) -> Arc<PartitionState> {
         let image = self.controller.image();
-        Arc::clone(image.topic(topic).and_then(|topic| topic.partition(partition)).expect("the partition exists"))
+        Arc::clone(
+            image
+                .topic(topic)
+                .and_then(|topic| topic.partition(partition))
+                .expect("the partition exists"),
+        )
     }
 }
 
@@ -59,7 +82,12 @@ fn options(cluster_id: Option<&str>) -> ControllerOptions {
 }
 
 fn registration() -> BrokerRegistration {
-    let listener = Listener { name: "PLAINTEXT".into(), host: "localhost".into(), port: 9092, security_protocol: 0 };
+    let listener = Listener {
+        name: "PLAINTEXT".into(),
+        host: "localhost".into(),
+        port: 9092,
+        security_protocol: 0,
+    };
     BrokerRegistration {
         node_id: 1,
         incarnation: Uuid::new_v4(),
@@ -73,8 +101,16 @@ fn registration() -> BrokerRegistration {
 }
 
 fn topic(name: &str, partitions: i32) -> NewTopic {
-    let layout = Layout::Automatic { partitions, replication_factor: 1 };
-    NewTopic { name: name.into(), layout, configs: BTreeMap::new(), min_isr: 1 }
+    let layout = Layout::Automatic {
+        partitions,
+        replication_factor: 1,
+    };
+    NewTopic {
+        name: name.into(),
+        layout,
+        configs: BTreeMap::new(),
+        min_isr: 1,
+    }
 }
 
 fn by_name(name: &str) -> TopicRef {
@@ -93,8 +129,16 @@ async fn a_new_store_becomes_a_cluster_whose_id_stays() {
     assert_eq!(node.controller.image().cluster_id, id);
     node.stop().await;
     let store = EmbeddedStore::open(dir.path()).unwrap();
-    let error = Controller::open(store, options(Some("another"))).await.err();
-    assert_eq!(error, Some(OpenError::ClusterIdMismatch { stored: id, configured: "another".into() }));
+    let error = Controller::open(store, options(Some("another")))
+        .await
+        .err();
+    assert_eq!(
+        error,
+        Some(OpenError::ClusterIdMismatch {
+            stored: id,
+            configured: "another".into()
+        })
+    );
 }
 
 #[tokio::test]
@@ -102,9 +146,16 @@ async fn a_configured_cluster_id_is_taken_and_must_be_one() {
     let dir = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(dir.path()).unwrap();
     let error = Controller::open(store, options(Some("a/b"))).await.err();
-    assert_eq!(error, Some(OpenError::InvalidClusterId { configured: "a/b".into() }));
+    assert_eq!(
+        error,
+        Some(OpenError::InvalidClusterId {
+            configured: "a/b".into()
+        })
+    );
     let store = EmbeddedStore::open(dir.path()).unwrap();
-    let (controller, _task) = Controller::open(store, options(Some("MkU3OEVBNTcwNTJENDM2Qg"))).await.unwrap();
+    let (controller, _task) = Controller::open(store, options(Some("MkU3OEVBNTcwNTJENDM2Qg")))
+        .await
+        .unwrap();
     assert_eq!(controller.image().cluster_id, "MkU3OEVBNTcwNTJENDM2Qg");
 }
 
@@ -114,23 +165,58 @@ async fn a_created_topic_is_in_the_image_when_the_answer_arrives_and_after_a_res
     let node = Node::start(dir.path()).await;
     let mut orders = topic("orders", 3);
     orders.configs.insert("retention.ms".into(), "1000".into());
-    let created = node.controller.create_topics(vec![orders], false).await.remove(0).unwrap();
-    assert_eq!((created.partitions, created.replication_factor, created.name.as_str()), (3, 1, "orders"));
+    let created = node
+        .controller
+        .create_topics(vec![orders], false)
+        .await
+        .remove(0)
+        .unwrap();
+    assert_eq!(
+        (
+            created.partitions,
+            created.replication_factor,
+            created.name.as_str()
+        ),
+        (3, 1, "orders")
+    );
     for round in 0..2 {
         let image = node.controller.image();
         let topic = image.topic("orders").unwrap();
-        assert!(Arc::ptr_eq(topic, image.topic_by_id(created.id).unwrap()), "round {round}");
-        assert_eq!((topic.id, topic.internal, topic.partitions.len()), (created.id, false, 3));
-        assert_eq!(topic.configs.get("retention.ms").map(String::as_str), Some("1000"));
-        let expected = PartitionState { leader: 1, replicas: vec![1], isr: vec![1], min_isr: 1, ..Default::default() };
-        assert!(topic.partitions.iter().all(|partition| **partition == expected));
+        assert!(
+            Arc::ptr_eq(topic, image.topic_by_id(created.id).unwrap()),
+            "round {round}"
+        );
+        assert_eq!(
+            (topic.id, topic.internal, topic.partitions.len()),
+            (created.id, false, 3)
+        );
+        assert_eq!(
+            topic.configs.get("retention.ms").map(String::as_str),
+            Some("1000")
+        );
+        let expected = PartitionState {
+            leader: 1,
+            replicas: vec![1],
+            isr: vec![1],
+            min_isr: 1,
+            ..Default::default()
+        };
+        assert!(
+            topic
+                .partitions
+                .iter()
+                .all(|partition| **partition == expected)
+        );
     }
     node.stop().await;
     let node = Node::start(dir.path()).await;
     let image = node.controller.image();
     let topic = image.topic("orders").unwrap();
     assert_eq!((topic.id, topic.partitions.len()), (created.id, 3));
-    assert_eq!(topic.configs.get("retention.ms").map(String::as_str), Some("1000"));
+    assert_eq!(
+        topic.configs.get("retention.ms").map(String::as_str),
+        Some("1000")
+    );
     node.stop().await;
 }
 
@@ -139,13 +225,22 @@ async fn leader_and_broker_epochs_grow_with_every_restart() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path()).await;
     node.create("orders", 2).await;
-    let mut before = (node.partition("orders", 1), node.controller.image().brokers[&1].broker_epoch);
+    let mut before = (
+        node.partition("orders", 1),
+        node.controller.image().brokers[&1].broker_epoch,
+    );
     node.stop().await;
     for _ in 0..3 {
         let node = Node::start(dir.path()).await;
-        let after = (node.partition("orders", 1), node.controller.image().brokers[&1].broker_epoch);
+        let after = (
+            node.partition("orders", 1),
+            node.controller.image().brokers[&1].broker_epoch,
+        );
         assert_eq!(after.0.leader, 1);
-        assert!(after.0.leader_epoch > before.0.leader_epoch && after.0.partition_epoch > before.0.partition_epoch);
+        assert!(
+            after.0.leader_epoch > before.0.leader_epoch
+                && after.0.partition_epoch > before.0.partition_epoch
+        );
         assert!(after.1 > before.1);
         assert!(node.controller.image().is_active(1));
         before = after;
@@ -157,9 +252,18 @@ async fn leader_and_broker_epochs_grow_with_every_restart() {
 async fn a_broker_epoch_grows_beyond_what_the_brokers_disk_remembers() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start_unregistered(dir.path()).await;
-    let epoch = node.controller.register_broker(BrokerRegistration { remembered_epoch: 41, ..registration() }).await;
+    let epoch = node
+        .controller
+        .register_broker(BrokerRegistration {
+            remembered_epoch: 41,
+            ..registration()
+        })
+        .await;
     assert_eq!(epoch, Ok(42));
-    assert_eq!(node.controller.register_broker(registration()).await, Ok(43));
+    assert_eq!(
+        node.controller.register_broker(registration()).await,
+        Ok(43)
+    );
 }
 
 #[tokio::test]
@@ -173,24 +277,62 @@ async fn a_topic_created_again_under_the_same_name_is_another_topic() {
         expected_revision: None,
         min_isr: None,
     };
-    assert_eq!(node.controller.alter_configs(vec![change], false).await, [Ok(())]);
+    assert_eq!(
+        node.controller.alter_configs(vec![change], false).await,
+        [Ok(())]
+    );
     let before = node.controller.image();
     let deleted = node.controller.delete_topics(vec![by_name("orders")]).await;
-    assert_eq!(deleted, [Ok(DeletedTopic { id: first, name: "orders".into() })]);
-    assert!(node.controller.image().topic("orders").is_none() && node.controller.image().topic_by_id(first).is_none());
+    assert_eq!(
+        deleted,
+        [Ok(DeletedTopic {
+            id: first,
+            name: "orders".into()
+        })]
+    );
+    assert!(
+        node.controller.image().topic("orders").is_none()
+            && node.controller.image().topic_by_id(first).is_none()
+    );
     let second = node.create("orders", 1).await;
     assert_ne!(first, second);
     let image = node.controller.image();
-    assert!(image.topic("orders").unwrap().configs.is_empty(), "nothing is inherited");
+    assert!(
+        image.topic("orders").unwrap().configs.is_empty(),
+        "nothing is inherited"
+    );
     let changes = image.changes_since(&before).topics;
     assert_eq!(changes.len(), 2);
-    assert!(changes.iter().any(|change| matches!(change, TopicChange::Created(topic) if topic.id == second)));
-    assert!(changes.iter().any(|change| matches!(change, TopicChange::Deleted(topic) if topic.id == first)));
-    assert_eq!(node.controller.delete_topics(vec![TopicRef::Id(first)]).await, [Err(DeleteTopicError::UnknownTopicId { id: first })]);
-    assert_eq!(node.controller.delete_topics(vec![TopicRef::Id(second), by_name("orders")]).await, [
-        Ok(DeletedTopic { id: second, name: "orders".into() }),
-        Err(DeleteTopicError::UnknownTopic { name: "orders".into() }),
-    ]);
+    assert!(
+        changes
+            .iter()
+            .any(|change| matches!(change, TopicChange::Created(topic) if topic.id == second))
+    );
+    assert!(
+        changes
+            .iter()
+            .any(|change| matches!(change, TopicChange::Deleted(topic) if topic.id == first))
+    );
+    assert_eq!(
+        node.controller
+            .delete_topics(vec![TopicRef::Id(first)])
+            .await,
+        [Err(DeleteTopicError::UnknownTopicId { id: first })]
+    );
+    assert_eq!(
+        node.controller
+            .delete_topics(vec![TopicRef::Id(second), by_name("orders")])
+            .await,
+        [
+            Ok(DeletedTopic {
+                id: second,
+                name: "orders".into()
+            }),
+            Err(DeleteTopicError::UnknownTopic {
+                name: "orders".into()
+            }),
+        ]
+    );
 }
 
 #[tokio::test]
@@ -198,50 +340,160 @@ async fn a_topic_that_cannot_be_is_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path()).await;
     node.create("a.b", 1).await;
-    let with = |layout| NewTopic { layout, ..topic("new", 1) };
-    let automatic = |partitions, replication_factor| with(Layout::Automatic { partitions, replication_factor });
-    let manual = |assignment: &[(i32, &[i32])]| with(Layout::Manual(assignment.iter().map(|&(p, r)| (p, r.to_vec())).collect()));
+    let with = |layout| NewTopic {
+        layout,
+        ..topic("new", 1)
+    };
+    let automatic = |partitions, replication_factor| {
+        with(Layout::Automatic {
+            partitions,
+            replication_factor,
+        })
+    };
+    let manual = |assignment: &[(i32, &[i32])]| {
+        with(Layout::Manual(
+            assignment.iter().map(|&(p, r)| (p, r.to_vec())).collect(),
+        ))
+    };
     let expected = [
-        (topic("a b", 1), CreateTopicError::InvalidName(crate::InvalidTopicName::IllegalCharacter { name: "a b".into() })),
-        (topic("a.b", 1), CreateTopicError::AlreadyExists { name: "a.b".into() }),
-        (topic("a_b", 1), CreateTopicError::CollidesWith { name: "a_b".into(), existing: "a.b".into() }),
-        (automatic(0, 1), CreateTopicError::InvalidPartitions { partitions: 0 }),
-        (automatic(-2, 1), CreateTopicError::InvalidPartitions { partitions: -2 }),
-        (automatic(1, 0), PlacementError::NotPositive { replication_factor: 0 }.into()),
-        (automatic(1, 2), PlacementError::TooFewBrokers { replication_factor: 2, registered: 1 }.into()),
-        (automatic(100_001, 1), CreateTopicError::TooManyPartitions { name: "new".into(), partitions: 100_001 }),
-        (manual(&[]), CreateTopicError::InvalidPartitions { partitions: 0 }),
-        (manual(&[(0, &[])]), InvalidAssignment::Empty { partition: 0 }.into()),
-        (manual(&[(0, &[1]), (0, &[1])]), InvalidAssignment::RepeatedPartition { partition: 0 }.into()),
-        (manual(&[(0, &[1]), (2, &[1])]), InvalidAssignment::NotConsecutive.into()),
-        (manual(&[(1, &[1])]), InvalidAssignment::NotConsecutive.into()),
-        (manual(&[(0, &[1, 1])]), InvalidAssignment::RepeatedBroker { broker: 1 }.into()),
-        (manual(&[(0, &[7])]), InvalidAssignment::UnknownBroker { broker: 7 }.into()),
+        (
+            topic("a b", 1),
+            CreateTopicError::InvalidName(crate::InvalidTopicName::IllegalCharacter {
+                name: "a b".into(),
+            }),
+        ),
+        (
+            topic("a.b", 1),
+            CreateTopicError::AlreadyExists { name: "a.b".into() },
+        ),
+        (
+            topic("a_b", 1),
+            CreateTopicError::CollidesWith {
+                name: "a_b".into(),
+                existing: "a.b".into(),
+            },
+        ),
+        (
+            automatic(0, 1),
+            CreateTopicError::InvalidPartitions { partitions: 0 },
+        ),
+        (
+            automatic(-2, 1),
+            CreateTopicError::InvalidPartitions { partitions: -2 },
+        ),
+        (
+            automatic(1, 0),
+            PlacementError::NotPositive {
+                replication_factor: 0,
+            }
+            .into(),
+        ),
+        (
+            automatic(1, 2),
+            PlacementError::TooFewBrokers {
+                replication_factor: 2,
+                registered: 1,
+            }
+            .into(),
+        ),
+        (
+            automatic(100_001, 1),
+            CreateTopicError::TooManyPartitions {
+                name: "new".into(),
+                partitions: 100_001,
+            },
+        ),
+        (
+            manual(&[]),
+            CreateTopicError::InvalidPartitions { partitions: 0 },
+        ),
+        (
+            manual(&[(0, &[])]),
+            InvalidAssignment::Empty { partition: 0 }.into(),
+        ),
+        (
+            manual(&[(0, &[1]), (0, &[1])]),
+            InvalidAssignment::RepeatedPartition { partition: 0 }.into(),
+        ),
+        (
+            manual(&[(0, &[1]), (2, &[1])]),
+            InvalidAssignment::NotConsecutive.into(),
+        ),
+        (
+            manual(&[(1, &[1])]),
+            InvalidAssignment::NotConsecutive.into(),
+        ),
+        (
+            manual(&[(0, &[1, 1])]),
+            InvalidAssignment::RepeatedBroker { broker: 1 }.into(),
+        ),
+        (
+            manual(&[(0, &[7])]),
+            InvalidAssignment::UnknownBroker { broker: 7 }.into(),
+        ),
     ];
     for (topic, error) in expected {
         let described = format!("{topic:?}");
         assert_eq!(node.create_error(topic).await, error, "{described}");
     }
     assert!(node.controller.image().topic("new").is_none());
-    node.controller.create_topics(vec![manual(&[(1, &[1]), (0, &[1])])], false).await.remove(0).unwrap();
-    assert_eq!(node.controller.image().topic("new").unwrap().partitions.len(), 2);
+    node.controller
+        .create_topics(vec![manual(&[(1, &[1]), (0, &[1])])], false)
+        .await
+        .remove(0)
+        .unwrap();
+    assert_eq!(
+        node.controller
+            .image()
+            .topic("new")
+            .unwrap()
+            .partitions
+            .len(),
+        2
+    );
 }
 
 #[tokio::test]
 async fn the_items_of_a_request_succeed_and_fail_on_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path()).await;
-    let request = vec![topic("one", 1), topic("twice", 1), topic("", 1), topic("twice", 1), topic("x.y", 1), topic("x_y", 1), topic("two", 2)];
-    let valid: Vec<bool> = node.controller.create_topics(request.clone(), true).await.iter().map(Result::is_ok).collect();
+    let request = vec![
+        topic("one", 1),
+        topic("twice", 1),
+        topic("", 1),
+        topic("twice", 1),
+        topic("x.y", 1),
+        topic("x_y", 1),
+        topic("two", 2),
+    ];
+    let valid: Vec<bool> = node
+        .controller
+        .create_topics(request.clone(), true)
+        .await
+        .iter()
+        .map(Result::is_ok)
+        .collect();
     assert_eq!(valid, [true, false, false, false, true, false, true]);
-    assert_eq!(node.controller.image().topic_count(), 0, "validation creates nothing");
+    assert_eq!(
+        node.controller.image().topic_count(),
+        0,
+        "validation creates nothing"
+    );
     let created = node.controller.create_topics(request, false).await;
     assert_eq!(created.iter().map(Result::is_ok).collect::<Vec<_>>(), valid);
-    assert_eq!(created[1], Err(CreateTopicError::DuplicateInRequest { name: "twice".into() }));
+    assert_eq!(
+        created[1],
+        Err(CreateTopicError::DuplicateInRequest {
+            name: "twice".into()
+        })
+    );
     let image = node.controller.image();
     let names: Vec<&str> = image.topics().map(|topic| &*topic.name).collect();
     assert_eq!(names, ["one", "two", "x.y"]);
-    assert_eq!(image.topics_from("p").next().map(|topic| &*topic.name), Some("two"));
+    assert_eq!(
+        image.topics_from("p").next().map(|topic| &*topic.name),
+        Some("two")
+    );
 }
 
 #[tokio::test]
@@ -249,7 +501,14 @@ async fn nothing_can_be_created_before_a_broker_is_registered() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start_unregistered(dir.path()).await;
     let error = node.create_error(topic("orders", 1)).await;
-    assert_eq!(error, PlacementError::TooFewBrokers { replication_factor: 1, registered: 0 }.into());
+    assert_eq!(
+        error,
+        PlacementError::TooFewBrokers {
+            replication_factor: 1,
+            registered: 0
+        }
+        .into()
+    );
 }
 
 #[tokio::test]
@@ -260,26 +519,103 @@ async fn partitions_are_added_and_never_taken_away() {
     let ask = |count, assignments: Option<&[&[i32]]>| NewPartitions {
         topic: "orders".into(),
         count,
-        assignments: assignments.map(|given| given.iter().map(|replicas| replicas.to_vec()).collect()),
+        assignments: assignments
+            .map(|given| given.iter().map(|replicas| replicas.to_vec()).collect()),
     };
     let refused = [
-        (ask(2, None), CreatePartitionsError::Unchanged { current: 2 }),
-        (ask(1, None), CreatePartitionsError::NotAnIncrease { name: "orders".into(), current: 2, count: 1 }),
-        (ask(-1, None), CreatePartitionsError::NotAnIncrease { name: "orders".into(), current: 2, count: -1 }),
-        (ask(200_000, None), CreatePartitionsError::TooManyPartitions { name: "orders".into(), count: 200_000 }),
-        (ask(4, Some(&[&[1]])), InvalidAssignment::WrongCount { partitions: 2, assignments: 1 }.into()),
-        (ask(3, Some(&[&[9]])), InvalidAssignment::UnknownBroker { broker: 9 }.into()),
-        (NewPartitions { topic: "none".into(), ..ask(3, None) }, CreatePartitionsError::UnknownTopic { name: "none".into() }),
+        (
+            ask(2, None),
+            CreatePartitionsError::Unchanged { current: 2 },
+        ),
+        (
+            ask(1, None),
+            CreatePartitionsError::NotAnIncrease {
+                name: "orders".into(),
+                current: 2,
+                count: 1,
+            },
+        ),
+        (
+            ask(-1, None),
+            CreatePartitionsError::NotAnIncrease {
+                name: "orders".into(),
+                current: 2,
+                count: -1,
+            },
+        ),
+        (
+            ask(200_000, None),
+            CreatePartitionsError::TooManyPartitions {
+                name: "orders".into(),
+                count: 200_000,
+            },
+        ),
+        (
+            ask(4, Some(&[&[1]])),
+            InvalidAssignment::WrongCount {
+                partitions: 2,
+                assignments: 1,
+            }
+            .into(),
+        ),
+        (
+            ask(3, Some(&[&[9]])),
+            InvalidAssignment::UnknownBroker { broker: 9 }.into(),
+        ),
+        (
+            NewPartitions {
+                topic: "none".into(),
+                ..ask(3, None)
+            },
+            CreatePartitionsError::UnknownTopic {
+                name: "none".into(),
+            },
+        ),
     ];
     for (request, error) in refused {
-        assert_eq!(node.controller.create_partitions(vec![request], false).await, [Err(error)]);
+        assert_eq!(
+            node.controller
+                .create_partitions(vec![request], false)
+                .await,
+            [Err(error)]
+        );
     }
-    assert_eq!(node.controller.create_partitions(vec![ask(3, None)], true).await, [Ok(())]);
-    assert_eq!(node.controller.image().topic("orders").unwrap().partitions.len(), 2);
+    assert_eq!(
+        node.controller
+            .create_partitions(vec![ask(3, None)], true)
+            .await,
+        [Ok(())]
+    );
+    assert_eq!(
+        node.controller
+            .image()
+            .topic("orders")
+            .unwrap()
+            .partitions
+            .len(),
+        2
+    );
     let first = node.partition("orders", 0);
-    assert_eq!(node.controller.create_partitions(vec![ask(4, Some(&[&[1], &[1]]))], false).await, [Ok(())]);
-    assert_eq!(node.controller.image().topic("orders").unwrap().partitions.len(), 4);
-    assert_eq!(node.partition("orders", 0), first, "those that were there are untouched");
+    assert_eq!(
+        node.controller
+            .create_partitions(vec![ask(4, Some(&[&[1], &[1]]))], false)
+            .await,
+        [Ok(())]
+    );
+    assert_eq!(
+        node.controller
+            .image()
+            .topic("orders")
+            .unwrap()
+            .partitions
+            .len(),
+        4
+    );
+    assert_eq!(
+        node.partition("orders", 0),
+        first,
+        "those that were there are untouched"
+    );
     assert_eq!(node.partition("orders", 3).leader, 1);
 }
 
@@ -288,16 +624,50 @@ async fn a_topic_larger_than_a_transaction_is_created_grown_and_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path()).await;
     node.create("large", 1_000).await;
-    assert_eq!(node.controller.image().topic("large").unwrap().partitions.len(), 1_000);
-    let grown = NewPartitions { topic: "large".into(), count: 1_500, assignments: None };
-    assert_eq!(node.controller.create_partitions(vec![grown], false).await, [Ok(())]);
-    assert_eq!(node.controller.image().topic("large").unwrap().partitions.len(), 1_500);
+    assert_eq!(
+        node.controller
+            .image()
+            .topic("large")
+            .unwrap()
+            .partitions
+            .len(),
+        1_000
+    );
+    let grown = NewPartitions {
+        topic: "large".into(),
+        count: 1_500,
+        assignments: None,
+    };
+    assert_eq!(
+        node.controller.create_partitions(vec![grown], false).await,
+        [Ok(())]
+    );
+    assert_eq!(
+        node.controller
+            .image()
+            .topic("large")
+            .unwrap()
+            .partitions
+            .len(),
+        1_500
+    );
     node.stop().await;
     let node = Node::start(dir.path()).await;
-    assert!(node.controller.image().topic("large").unwrap().partitions.iter().all(|partition| partition.leader_epoch == 1));
+    assert!(
+        node.controller
+            .image()
+            .topic("large")
+            .unwrap()
+            .partitions
+            .iter()
+            .all(|partition| partition.leader_epoch == 1)
+    );
     assert!(node.controller.delete_topics(vec![by_name("large")]).await[0].is_ok());
     assert_eq!(node.controller.image().topic_count(), 0);
-    assert!(node.controller.image().work.topics.is_empty(), "nothing is left half done");
+    assert!(
+        node.controller.image().work.topics.is_empty(),
+        "nothing is left half done"
+    );
 }
 
 #[tokio::test]
@@ -307,11 +677,24 @@ async fn configs_are_set_deleted_replaced_and_compared() {
     node.create("orders", 1).await;
     let values = |resource: &ConfigResource| {
         let image = node.controller.image();
-        image.config(resource).map(|config| (*config.values).clone()).unwrap_or_default()
+        image
+            .config(resource)
+            .map(|config| (*config.values).clone())
+            .unwrap_or_default()
     };
-    let change = |resource: &ConfigResource, ops, expected_revision| ConfigChange { resource: resource.clone(), ops, expected_revision, min_isr: None };
+    let change = |resource: &ConfigResource, ops, expected_revision| ConfigChange {
+        resource: resource.clone(),
+        ops,
+        expected_revision,
+        min_isr: None,
+    };
     let set = |pairs: &[(&str, Option<&str>)]| {
-        ConfigOps::Incremental(pairs.iter().map(|&(key, value)| (key.to_owned(), value.map(str::to_owned))).collect())
+        ConfigOps::Incremental(
+            pairs
+                .iter()
+                .map(|&(key, value)| (key.to_owned(), value.map(str::to_owned)))
+                .collect(),
+        )
     };
     let resources = [
         ConfigResource::Topic("orders".into()),
@@ -321,36 +704,95 @@ async fn configs_are_set_deleted_replaced_and_compared() {
         ConfigResource::ClientMetrics("cpu".into()),
         ConfigResource::Group("payments/eu".into()),
     ];
-    let all = resources.iter().map(|resource| change(resource, set(&[("a", Some("1")), ("b", Some("2"))]), Some(0))).collect();
-    assert_eq!(node.controller.alter_configs(all, false).await, vec![Ok(()); resources.len()]);
+    let all = resources
+        .iter()
+        .map(|resource| {
+            change(
+                resource,
+                set(&[("a", Some("1")), ("b", Some("2"))]),
+                Some(0),
+            )
+        })
+        .collect();
+    assert_eq!(
+        node.controller.alter_configs(all, false).await,
+        vec![Ok(()); resources.len()]
+    );
     for resource in &resources {
         assert_eq!(values(resource).len(), 2, "{resource}");
         let found = node.controller.image().config(resource).unwrap().revision;
         let stale = change(resource, set(&[("a", None)]), Some(0));
-        let changed = AlterConfigError::Changed { resource: resource.clone(), expected: 0, found };
-        assert_eq!(node.controller.alter_configs(vec![stale], false).await, [Err(changed)]);
+        let changed = AlterConfigError::Changed {
+            resource: resource.clone(),
+            expected: 0,
+            found,
+        };
+        assert_eq!(
+            node.controller.alter_configs(vec![stale], false).await,
+            [Err(changed)]
+        );
         let delete = change(resource, set(&[("a", None), ("c", Some("3"))]), Some(found));
-        assert_eq!(node.controller.alter_configs(vec![delete], false).await, [Ok(())]);
-        assert_eq!(values(resource), BTreeMap::from([("b".into(), "2".into()), ("c".into(), "3".into())]));
+        assert_eq!(
+            node.controller.alter_configs(vec![delete], false).await,
+            [Ok(())]
+        );
+        assert_eq!(
+            values(resource),
+            BTreeMap::from([("b".into(), "2".into()), ("c".into(), "3".into())])
+        );
         let unwritten = node.controller.image().revision;
         let same = change(resource, set(&[("b", Some("2"))]), None);
-        assert_eq!(node.controller.alter_configs(vec![same], false).await, [Ok(())]);
-        assert_eq!(node.controller.image().revision, unwritten, "what changes nothing is not written");
+        assert_eq!(
+            node.controller.alter_configs(vec![same], false).await,
+            [Ok(())]
+        );
+        assert_eq!(
+            node.controller.image().revision,
+            unwritten,
+            "what changes nothing is not written"
+        );
         let validated = change(resource, ConfigOps::Replace(BTreeMap::new()), None);
-        assert_eq!(node.controller.alter_configs(vec![validated.clone()], true).await, [Ok(())]);
+        assert_eq!(
+            node.controller
+                .alter_configs(vec![validated.clone()], true)
+                .await,
+            [Ok(())]
+        );
         assert_eq!(values(resource).len(), 2, "validation changes nothing");
-        assert_eq!(node.controller.alter_configs(vec![validated], false).await, [Ok(())]);
+        assert_eq!(
+            node.controller.alter_configs(vec![validated], false).await,
+            [Ok(())]
+        );
         assert!(node.controller.image().config(resource).is_none());
     }
     let none = ConfigResource::Topic("none".into());
-    let unknown = AlterConfigError::UnknownTopic { name: "none".into() };
-    assert_eq!(node.controller.alter_configs(vec![change(&none, set(&[]), None)], false).await, [Err(unknown)]);
+    let unknown = AlterConfigError::UnknownTopic {
+        name: "none".into(),
+    };
+    assert_eq!(
+        node.controller
+            .alter_configs(vec![change(&none, set(&[]), None)], false)
+            .await,
+        [Err(unknown)]
+    );
     let nameless = ConfigResource::Group(String::new());
-    let invalid = AlterConfigError::InvalidResource { resource: nameless.clone() };
-    assert_eq!(node.controller.alter_configs(vec![change(&nameless, set(&[]), None)], false).await, [Err(invalid)]);
+    let invalid = AlterConfigError::InvalidResource {
+        resource: nameless.clone(),
+    };
+    assert_eq!(
+        node.controller
+            .alter_configs(vec![change(&nameless, set(&[]), None)], false)
+            .await,
+        [Err(invalid)]
+    );
     let twice = vec![change(&resources[2], set(&[]), None); 2];
-    let duplicate = Err(AlterConfigError::DuplicateInRequest { resource: resources[2].clone() });
-    assert_eq!(node.controller.alter_configs(twice, false).await, [duplicate.clone(), duplicate]);
+    let duplicate = Err(AlterConfigError::DuplicateInRequest {
+        resource: resources[2].clone(),
+    });
+    assert_eq!(
+        node.controller.alter_configs(twice, false).await,
+        [duplicate.clone(), duplicate]
+    );
 }
 
 #[tokio::test]
@@ -364,11 +806,22 @@ async fn a_changed_minimum_of_replicas_in_sync_reaches_every_partition() {
         expected_revision: None,
         min_isr: Some(2),
     };
-    assert_eq!(node.controller.alter_configs(vec![change], false).await, [Ok(())]);
+    assert_eq!(
+        node.controller.alter_configs(vec![change], false).await,
+        [Ok(())]
+    );
     let image = node.controller.image();
     let topic = image.topic("orders").unwrap();
-    assert!(topic.partitions.iter().all(|partition| partition.min_isr == 2 && partition.leader_epoch == 0));
-    assert_eq!(topic.configs.get("min.insync.replicas").map(String::as_str), Some("2"));
+    assert!(
+        topic
+            .partitions
+            .iter()
+            .all(|partition| partition.min_isr == 2 && partition.leader_epoch == 0)
+    );
+    assert_eq!(
+        topic.configs.get("min.insync.replicas").map(String::as_str),
+        Some("2")
+    );
 }
 
 #[tokio::test]
@@ -381,7 +834,12 @@ async fn producer_ids_are_given_once_to_whoever_asks_at_the_same_time() {
             tokio::spawn(async move {
                 let mut ids = Vec::new();
                 for _ in 0..100 {
-                    ids.extend(controller.allocate_producer_ids(1 + asker % 3).await.unwrap());
+                    ids.extend(
+                        controller
+                            .allocate_producer_ids(1 + asker % 3)
+                            .await
+                            .unwrap(),
+                    );
                 }
                 ids
             })
@@ -421,8 +879,14 @@ async fn after_closing_everything_is_refused_and_the_store_is_free() {
     let node = Node::start(dir.path()).await;
     node.controller.close().await;
     node.controller.close().await;
-    assert_eq!(node.create_error(topic("late", 1)).await, CreateTopicError::Controller(ControllerError::Stopped));
-    assert_eq!(node.controller.allocate_producer_ids(1).await, Err(ControllerError::Stopped.into()));
+    assert_eq!(
+        node.create_error(topic("late", 1)).await,
+        CreateTopicError::Controller(ControllerError::Stopped)
+    );
+    assert_eq!(
+        node.controller.allocate_producer_ids(1).await,
+        Err(ControllerError::Stopped.into())
+    );
     assert!(EmbeddedStore::open(dir.path()).is_ok());
 }
 
@@ -439,41 +903,13 @@ async fn a_request_whose_caller_gave_up_is_carried_out_whole() {
         () = std::future::ready(()) => {}
     }
     node.create("after", 1).await;
-    assert_eq!(node.controller.image().topic("orders").unwrap().partitions.len(), 500);
-}
-
-/// Printed, not judged: the machine may be busy. `cargo test -p tidewater-cluster a_thousand -- --nocapture`
-#[tokio::test]
-async fn a_thousand_topics_are_created_described_and_deleted_one_by_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let node = Node::start(dir.path()).await;
-    let before = cpu_seconds();
-    for number in 0..1_000 {
-        node.create(&format!("topic-{number}"), 5).await;
-    }
-    let created = cpu_seconds();
-    let image = node.controller.image();
-    assert_eq!(image.topics().map(|topic| topic.partitions.len()).sum::<usize>(), 5_000);
-    node.stop().await;
-    let stopped = cpu_seconds();
-    let node = Node::start(dir.path()).await;
-    let restarted = cpu_seconds();
-    assert_eq!(node.controller.image().topics().filter(|topic| topic.partitions[4].leader_epoch == 1).count(), 1_000);
-    for number in 0..1_000 {
-        assert!(node.controller.delete_topics(vec![by_name(&format!("topic-{number}"))]).await[0].is_ok());
-    }
-    assert_eq!(node.controller.image().topic_count(), 0);
-    let deleted = cpu_seconds();
-    let (create, restart, delete) = (created - before, restarted - stopped, deleted - restarted);
-    println!("1,000 topics x 5 partitions, CPU seconds: create {create:.3}, restart {restart:.3}, delete {delete:.3}");
-    // Quadratic behaviour would take minutes; this bound holds on any machine that can run the suite.
-    assert!(create < 20.0 && restart < 20.0 && delete < 20.0);
-}
-
-/// CPU time of this thread: the runtime of these tests has one, and the store's blocking calls are the disk's time.
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks: u64 = [11, 12].iter().filter_map(|&field: &usize| fields.get(field)?.parse::<u64>().ok()).sum();
-    ticks as f64 / 100.0
+    assert_eq!(
+        node.controller
+            .image()
+            .topic("orders")
+            .unwrap()
+            .partitions
+            .len(),
+        500
+    );
 }

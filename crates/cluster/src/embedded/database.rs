@@ -31,7 +31,9 @@ impl Database {
         match read(&rocks, FORMAT_KEY)?.as_deref() {
             None | Some([FORMAT]) => {}
             Some(other) => {
-                return Err(StoreError::Corrupt { reason: format!("unknown format {other:?} of the metadata store") });
+                return Err(StoreError::Corrupt {
+                    reason: format!("unknown format {other:?} of the metadata store"),
+                });
             }
         }
         let opened_at = match read(&rocks, REVISION_KEY)? {
@@ -55,14 +57,22 @@ impl Database {
 
     /// Appends everything under `prefix` to `found`, in key order.
     pub(super) fn scan(&self, prefix: &str, found: &mut Vec<Kv>) -> Result<(), StoreError> {
-        let start = if prefix.is_empty() { b"\x01".as_slice() } else { prefix.as_bytes() };
-        for entry in self.rocks.iterator(IteratorMode::From(start, Direction::Forward)) {
+        let start = if prefix.is_empty() {
+            b"\x01".as_slice()
+        } else {
+            prefix.as_bytes()
+        };
+        for entry in self
+            .rocks
+            .iterator(IteratorMode::From(start, Direction::Forward))
+        {
             let (key, stored) = entry.map_err(failure)?;
             if !key.starts_with(prefix.as_bytes()) {
                 break;
             }
-            let key = std::str::from_utf8(&key)
-                .map_err(|_| StoreError::Corrupt { reason: format!("a key that is not text: {key:?}") })?;
+            let key = std::str::from_utf8(&key).map_err(|_| StoreError::Corrupt {
+                reason: format!("a key that is not text: {key:?}"),
+            })?;
             found.push(kv(key, &stored)?);
         }
         Ok(())
@@ -86,7 +96,11 @@ impl Database {
         for op in &txn.ops {
             match op {
                 Op::Put { key, value } => {
-                    events.push(Event::Put(Kv { key: key.clone(), value: value.clone(), mod_revision: revision }));
+                    events.push(Event::Put(Kv {
+                        key: key.clone(),
+                        value: value.clone(),
+                        mod_revision: revision,
+                    }));
                 }
                 Op::Delete { key } => {
                     if self.get(key)?.is_some() {
@@ -132,18 +146,30 @@ fn read(rocks: &DB, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
 
 fn kv(key: &str, stored: &[u8]) -> Result<Kv, StoreError> {
     let mod_revision = revision_of(stored.get(..REVISION_LEN).unwrap_or_default(), key)?;
-    Ok(Kv { key: key.to_owned(), value: Bytes::copy_from_slice(&stored[REVISION_LEN..]), mod_revision })
+    Ok(Kv {
+        key: key.to_owned(),
+        value: Bytes::copy_from_slice(&stored[REVISION_LEN..]),
+        mod_revision,
+    })
 }
 
 fn revision_of(bytes: &[u8], place: &str) -> Result<Revision, StoreError> {
-    let revision = bytes.try_into().map(Revision::from_be_bytes).ok().filter(|&revision| revision > 0);
-    revision.ok_or_else(|| StoreError::Corrupt { reason: format!("{place:?} has no revision") })
+    let revision = bytes
+        .try_into()
+        .map(Revision::from_be_bytes)
+        .ok()
+        .filter(|&revision| revision > 0);
+    revision.ok_or_else(|| StoreError::Corrupt {
+        reason: format!("{place:?} has no revision"),
+    })
 }
 
 fn failure(error: rocksdb::Error) -> StoreError {
     let reason = error.to_string();
     match error.kind() {
-        rocksdb::ErrorKind::Corruption | rocksdb::ErrorKind::InvalidArgument => StoreError::Corrupt { reason },
+        rocksdb::ErrorKind::Corruption | rocksdb::ErrorKind::InvalidArgument => {
+            StoreError::Corrupt { reason }
+        }
         _ => StoreError::Unavailable { reason },
     }
 }
@@ -159,9 +185,12 @@ fn options() -> Options {
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
     options.set_skip_stats_update_on_db_open(true);
-    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, |_, line| {
-        tracing::warn!(target: "rocksdb", "{}", line.trim_end());
-    }));
+    options.set_info_logger(InfoLogger::new_callback_logger(
+        LogLevel::Warn,
+        |_, line| {
+            tracing::warn!(target: "rocksdb", "{}", line.trim_end());
+        },
+    ));
     let mut blocks = BlockBasedOptions::default();
     // Everything is read once, at the start; afterwards the image answers.
     blocks.disable_cache();

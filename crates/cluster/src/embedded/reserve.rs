@@ -31,7 +31,9 @@ impl Reserve {
         let released = self.held && fs::remove_file(&self.file).is_ok();
         self.held = false;
         if released {
-            tracing::warn!("the metadata store's reserve of disk space was given up to go on writing");
+            tracing::warn!(
+                "the metadata store's reserve of disk space was given up to go on writing"
+            );
         }
         released
     }
@@ -52,7 +54,9 @@ impl Reserve {
     }
 
     fn has_room(&self) -> bool {
-        let Some(directory) = self.file.parent() else { return false };
+        let Some(directory) = self.file.parent() else {
+            return false;
+        };
         rustix::fs::statvfs(directory)
             .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= FREE_BYTES_MIN)
     }
@@ -62,7 +66,11 @@ fn allocate(path: &Path) -> io::Result<()> {
     let file = File::create(path)?;
     match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
         // A file system that cannot set blocks aside gets them written.
-        Err(rustix::io::Errno::OPNOTSUPP) => io::copy(&mut io::Read::take(io::repeat(0), RESERVE_BYTES), &mut &file).map(drop),
+        Err(rustix::io::Errno::OPNOTSUPP) => io::copy(
+            &mut io::Read::take(io::repeat(0), RESERVE_BYTES),
+            &mut &file,
+        )
+        .map(drop),
         allocated => allocated.map_err(io::Error::from),
     }
 }

@@ -12,18 +12,40 @@ async fn apply(store: &EmbeddedStore, txn: Txn) -> Revision {
     }
 }
 
+/// The next item, which must not keep a test waiting for ever.
+async fn next(watch: &mut Watch) -> WatchItem {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(30), watch.next()).await;
+    waited.expect("the watch has something to say")
+}
+
 async fn all(store: &EmbeddedStore) -> Vec<(String, Vec<u8>, Revision)> {
     let (_, found) = store.snapshot(&[""]).await.unwrap();
-    found.into_iter().map(|kv| (kv.key, kv.value.to_vec(), kv.mod_revision)).collect()
+    found
+        .into_iter()
+        .map(|kv| (kv.key, kv.value.to_vec(), kv.mod_revision))
+        .collect()
 }
 
 #[tokio::test]
 async fn a_transaction_is_applied_whole_at_the_next_revision_and_found_after_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    assert_eq!(apply(&store, Txn::default().put("a", "1").put("b", "2")).await, 1);
-    assert_eq!(apply(&store, Txn::default().when("a", 1).delete("a").put("c", "3")).await, 2);
-    let expected = vec![("b".to_owned(), b"2".to_vec(), 1), ("c".to_owned(), b"3".to_vec(), 2)];
+    assert_eq!(
+        apply(&store, Txn::default().put("a", "1").put("b", "2")).await,
+        1
+    );
+    assert_eq!(
+        apply(
+            &store,
+            Txn::default().when("a", 1).delete("a").put("c", "3")
+        )
+        .await,
+        2
+    );
+    let expected = vec![
+        ("b".to_owned(), b"2".to_vec(), 1),
+        ("c".to_owned(), b"3".to_vec(), 2),
+    ];
     assert_eq!(all(&store).await, expected);
     drop(store);
     let store = open(dir.path());
@@ -37,11 +59,31 @@ async fn a_compare_that_does_not_hold_changes_nothing_and_says_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     apply(&store, Txn::default().put("a", "1")).await;
-    let outcome = store.txn(Txn::default().when("a", 0).when("b", 0).put("a", "2").put("b", "2")).await.unwrap();
-    let there = Kv { key: "a".into(), value: "1".into(), mod_revision: 1 };
-    assert_eq!(outcome, Outcome::Conflict(vec![("a".into(), Some(there)), ("b".into(), None)]));
+    let outcome = store
+        .txn(
+            Txn::default()
+                .when("a", 0)
+                .when("b", 0)
+                .put("a", "2")
+                .put("b", "2"),
+        )
+        .await
+        .unwrap();
+    let there = Kv {
+        key: "a".into(),
+        value: "1".into(),
+        mod_revision: 1,
+    };
+    assert_eq!(
+        outcome,
+        Outcome::Conflict(vec![("a".into(), Some(there)), ("b".into(), None)])
+    );
     assert_eq!(all(&store).await, [("a".to_owned(), b"1".to_vec(), 1)]);
-    assert_eq!(store.snapshot(&[]).await.unwrap().0, 1, "no revision was used up");
+    assert_eq!(
+        store.snapshot(&[]).await.unwrap().0,
+        1,
+        "no revision was used up"
+    );
 }
 
 #[tokio::test]
@@ -51,7 +93,16 @@ async fn of_many_who_race_for_a_key_one_wins() {
     let racers: Vec<_> = (0..16)
         .map(|racer| {
             let store = store.clone();
-            tokio::spawn(async move { store.txn(Txn::default().when("leader", 0).put("leader", racer.to_string())).await.unwrap() })
+            tokio::spawn(async move {
+                store
+                    .txn(
+                        Txn::default()
+                            .when("leader", 0)
+                            .put("leader", racer.to_string()),
+                    )
+                    .await
+                    .unwrap()
+            })
         })
         .collect();
     let mut winners = 0;
@@ -65,11 +116,25 @@ async fn of_many_who_race_for_a_key_one_wins() {
 async fn a_snapshot_takes_the_prefixes_asked_for_and_a_prefix_is_removed_whole() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    apply(&store, Txn::default().put("p/1/00000", "x").put("p/1/00001", "x").put("p/10/00000", "x").put("t/a", "x")).await;
+    apply(
+        &store,
+        Txn::default()
+            .put("p/1/00000", "x")
+            .put("p/1/00001", "x")
+            .put("p/10/00000", "x")
+            .put("t/a", "x"),
+    )
+    .await;
     let keys = |found: Vec<Kv>| found.into_iter().map(|kv| kv.key).collect::<Vec<_>>();
-    assert_eq!(keys(store.snapshot(&["t/", "p/1/"]).await.unwrap().1), ["t/a", "p/1/00000", "p/1/00001"]);
+    assert_eq!(
+        keys(store.snapshot(&["t/", "p/1/"]).await.unwrap().1),
+        ["t/a", "p/1/00000", "p/1/00001"]
+    );
     apply(&store, Txn::default().delete_prefix("p/1/")).await;
-    assert_eq!(keys(store.snapshot(&[""]).await.unwrap().1), ["p/10/00000", "t/a"]);
+    assert_eq!(
+        keys(store.snapshot(&[""]).await.unwrap().1),
+        ["p/10/00000", "t/a"]
+    );
 }
 
 #[tokio::test]
@@ -80,11 +145,24 @@ async fn a_watch_delivers_every_revision_once_and_whole() {
     let mut watch = store.watch(1);
     let writer = store.clone();
     let writing = tokio::spawn(async move {
-        apply(&writer, Txn::default().put("b", "2").delete("a").delete("never there")).await;
+        apply(
+            &writer,
+            Txn::default()
+                .put("b", "2")
+                .delete("a")
+                .delete("never there"),
+        )
+        .await;
         apply(&writer, Txn::default().put("p/1", "3")).await;
         apply(&writer, Txn::default().delete_prefix("p/")).await;
     });
-    let put = |key: &str, value: &'static str, mod_revision| Event::Put(Kv { key: key.into(), value: value.into(), mod_revision });
+    let put = |key: &str, value: &'static str, mod_revision| {
+        Event::Put(Kv {
+            key: key.into(),
+            value: value.into(),
+            mod_revision,
+        })
+    };
     let delete = |key: &str| Event::Delete { key: key.into() };
     let expected = [
         vec![put("a", "1", 1)],
@@ -93,12 +171,15 @@ async fn a_watch_delivers_every_revision_once_and_whole() {
         vec![delete("p/1")],
     ];
     for (events, revision) in expected.into_iter().zip(1..) {
-        assert_eq!(watch.next().await, WatchItem::Batch(Arc::new(Batch { revision, events })));
+        assert_eq!(
+            next(&mut watch).await,
+            WatchItem::Batch(Arc::new(Batch { revision, events }))
+        );
     }
     assert_eq!(watch.ready(), None);
     writing.await.unwrap();
     drop(store);
-    assert_eq!(watch.next().await, WatchItem::Lost);
+    assert_eq!(next(&mut watch).await, WatchItem::Lost);
 }
 
 #[tokio::test]
@@ -108,36 +189,57 @@ async fn a_watch_from_before_what_is_kept_is_told_to_read_everything() {
     apply(&store, Txn::default().put("a", "1")).await;
     drop(store);
     let store = open(dir.path());
-    assert_eq!(store.watch(1).next().await, WatchItem::Compacted);
-    assert_eq!(store.watch(i64::MIN).next().await, WatchItem::Compacted);
+    assert_eq!(next(&mut store.watch(1)).await, WatchItem::Compacted);
+    assert_eq!(next(&mut store.watch(i64::MIN)).await, WatchItem::Compacted);
     let mut watch = store.watch(2);
     assert_eq!(watch.ready(), None);
     for _ in 0..60 {
         let many = (0..100).fold(Txn::default(), |txn, key| txn.put(format!("k{key}"), "v"));
         apply(&store, many).await;
     }
-    assert_eq!(watch.next().await, WatchItem::Compacted, "6,000 events are more than are kept");
-    assert!(matches!(store.watch(61).next().await, WatchItem::Batch(batch) if batch.revision == 61));
+    assert_eq!(
+        next(&mut watch).await,
+        WatchItem::Compacted,
+        "6,000 events are more than are kept"
+    );
+    assert!(
+        matches!(next(&mut store.watch(61)).await, WatchItem::Batch(batch) if batch.revision == 61)
+    );
 }
 
 #[tokio::test]
 async fn sessions_end_with_the_process_and_nothing_else_does() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    apply(&store, Txn::default().put("s/1", "x").put("ctl/leader", "x").put("ctl/epoch", "x").put("b/1", "x")).await;
+    apply(
+        &store,
+        Txn::default()
+            .put("s/1", "x")
+            .put("ctl/leader", "x")
+            .put("ctl/epoch", "x")
+            .put("b/1", "x"),
+    )
+    .await;
     drop(store);
     let store = open(dir.path());
     let keys: Vec<String> = all(&store).await.into_iter().map(|(key, ..)| key).collect();
     assert_eq!(keys, ["b/1", "ctl/epoch"]);
     drop(store);
-    assert_eq!(open(dir.path()).snapshot(&[]).await.unwrap().0, 2, "nothing to end, nothing written");
+    assert_eq!(
+        open(dir.path()).snapshot(&[]).await.unwrap().0,
+        2,
+        "nothing to end, nothing written"
+    );
 }
 
 #[tokio::test]
 async fn one_process_has_the_store_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    assert!(matches!(EmbeddedStore::open(dir.path()), Err(StoreError::Unavailable { .. })));
+    assert!(matches!(
+        EmbeddedStore::open(dir.path()),
+        Err(StoreError::Unavailable { .. })
+    ));
     apply(&store, Txn::default().put("a", "1")).await;
 }
 
@@ -149,7 +251,8 @@ fn what_no_store_wrote_is_called_damage() {
         let rocks = rocksdb::DB::open_default(dir.path()).unwrap();
         rocks.put(key, value).unwrap();
         drop(rocks);
-        let opened = EmbeddedStore::open(dir.path()).and_then(|store| store.core.snapshot(&[String::new()]));
+        let opened =
+            EmbeddedStore::open(dir.path()).and_then(|store| store.core.snapshot(&[String::new()]));
         let rocks = rocksdb::DB::open_default(dir.path()).unwrap();
         rocks.delete(key).unwrap();
         matches!(opened, Err(StoreError::Corrupt { .. }))

@@ -27,7 +27,10 @@ struct Kept {
 
 impl History {
     pub(super) fn starting_after(revision: Revision) -> Self {
-        Self { kept: Arc::new(Mutex::new(Kept::empty(revision))), latest: watch::Sender::new(revision) }
+        Self {
+            kept: Arc::new(Mutex::new(Kept::empty(revision))),
+            latest: watch::Sender::new(revision),
+        }
     }
 
     pub(super) fn revision(&self) -> Revision {
@@ -35,7 +38,11 @@ impl History {
     }
 
     pub(super) fn watch(&self, from: Revision) -> Watch {
-        Watch { kept: Arc::clone(&self.kept), latest: self.latest.subscribe(), next: from }
+        Watch {
+            kept: Arc::clone(&self.kept),
+            latest: self.latest.subscribe(),
+            next: from,
+        }
     }
 
     /// Forgets everything up to `revision`.
@@ -53,7 +60,11 @@ impl History {
 
 impl Kept {
     fn empty(latest: Revision) -> Self {
-        Self { batches: VecDeque::new(), events: 0, latest }
+        Self {
+            batches: VecDeque::new(),
+            events: 0,
+            latest,
+        }
     }
 
     fn push(&mut self, batch: Batch) {
@@ -69,7 +80,10 @@ impl Kept {
 
     /// What a watcher that asks for `revision` is told, if anything yet.
     fn item(&self, revision: Revision) -> Option<WatchItem> {
-        let behind = usize::try_from(self.latest.checked_sub(revision)?).ok()?;
+        if revision > self.latest {
+            return None;
+        }
+        let behind = usize::try_from(self.latest.saturating_sub(revision)).unwrap_or(usize::MAX);
         let index = self.batches.len().checked_sub(behind.saturating_add(1));
         Some(match index {
             Some(index) => WatchItem::Batch(Arc::clone(&self.batches[index])),

@@ -42,29 +42,40 @@ impl ClusterImage {
     pub fn changes_since(&self, older: &Self) -> ImageChanges {
         ImageChanges {
             topics: self.topic_changes(older),
-            brokers: !Arc::ptr_eq(&self.brokers, &older.brokers) && self.tokens.brokers != older.tokens.brokers,
+            brokers: !Arc::ptr_eq(&self.brokers, &older.brokers)
+                && self.tokens.brokers != older.tokens.brokers,
             configs: self.config_changes(older),
         }
     }
 
     fn topic_changes(&self, older: &Self) -> Vec<TopicChange> {
         let (now, then) = self.ids.unshared(&older.ids);
-        let mut then: BTreeMap<Uuid, &Arc<TopicImage>> = then.into_iter().map(|(id, topic)| (*id, topic)).collect();
+        let mut then: BTreeMap<Uuid, &Arc<TopicImage>> =
+            then.into_iter().map(|(id, topic)| (*id, topic)).collect();
         let mut changes = Vec::new();
         for (id, after) in now {
             match then.remove(id) {
                 None => changes.push(TopicChange::Created(Arc::clone(after))),
                 Some(before) if Arc::ptr_eq(before, after) || before.is_same(after) => {}
-                Some(before) => changes.push(TopicChange::Changed { before: Arc::clone(before), after: Arc::clone(after) }),
+                Some(before) => changes.push(TopicChange::Changed {
+                    before: Arc::clone(before),
+                    after: Arc::clone(after),
+                }),
             }
         }
-        changes.extend(then.into_values().map(|topic| TopicChange::Deleted(Arc::clone(topic))));
+        changes.extend(
+            then.into_values()
+                .map(|topic| TopicChange::Deleted(Arc::clone(topic))),
+        );
         changes
     }
 
     fn config_changes(&self, older: &Self) -> Vec<ConfigResource> {
         let (now, then) = self.configs.unshared(&older.configs);
-        let mut then: BTreeMap<_, _> = then.into_iter().map(|(resource, config)| (resource, config.revision)).collect();
+        let mut then: BTreeMap<_, _> = then
+            .into_iter()
+            .map(|(resource, config)| (resource, config.revision))
+            .collect();
         let mut changes = Vec::new();
         for (resource, config) in now {
             if then.remove(resource) != Some(config.revision) {

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::{ClusterImage, ConfigImage, HiddenTopic, ImageError, Stored, TopicImage, unified};
 use crate::keys::{BadKey, ConfigResource, Key};
 use crate::store::{Event, Revision};
-use crate::values::{ClusterMeta, ConfigRecord, ControllerEpoch, ControllerRecord, TopicRecord, TopicState, id_of};
+use crate::values::{
+    ClusterMeta, ConfigRecord, ControllerEpoch, ControllerRecord, TopicRecord, TopicState, id_of,
+};
 
 /// A copy of the image, and the topics that the revision touches, in pieces.
 pub(super) struct Edit {
@@ -22,7 +24,11 @@ pub(super) struct Edit {
 
 impl Edit {
     pub(super) fn of(image: &ClusterImage) -> Self {
-        Self { image: image.clone(), topics: BTreeMap::new(), names: HashMap::new() }
+        Self {
+            image: image.clone(),
+            topics: BTreeMap::new(),
+            names: HashMap::new(),
+        }
     }
 
     pub(super) fn event(&mut self, event: &Event) -> Result<(), ImageError> {
@@ -34,7 +40,12 @@ impl Edit {
             Ok(key) => key,
             // Another version's table: not ours to read, and not ours to lose either, since nothing writes it back.
             Err(BadKey::Unknown) => return Ok(()),
-            Err(BadKey::Malformed) => return Err(ImageError { key: text.clone(), reason: "not a key of this layout".into() }),
+            Err(BadKey::Malformed) => {
+                return Err(ImageError {
+                    key: text.clone(),
+                    reason: "not a key of this layout".into(),
+                });
+            }
         };
         let changed = match event {
             Event::Put(kv) => self.put(key, &kv.value, kv.mod_revision),
@@ -43,7 +54,10 @@ impl Edit {
                 Ok(())
             }
         };
-        changed.map_err(|reason| ImageError { key: text.clone(), reason })
+        changed.map_err(|reason| ImageError {
+            key: text.clone(),
+            reason,
+        })
     }
 
     fn put(&mut self, key: Key, value: &Bytes, revision: Revision) -> Result<(), String> {
@@ -76,11 +90,16 @@ impl Edit {
             Key::Config(resource) => {
                 let values = Arc::new(decode::<ConfigRecord>(value)?.values);
                 self.touch_configured_topic(&resource);
-                self.image.configs.insert(resource, Arc::new(ConfigImage { values, revision }));
+                self.image
+                    .configs
+                    .insert(resource, Arc::new(ConfigImage { values, revision }));
             }
             Key::Topic(name) => self.put_topic(name, decode(value)?, revision)?,
             Key::Partition(topic, partition) => {
-                let stored = Stored { revision, value: Arc::new(decode(value)?) };
+                let stored = Stored {
+                    revision,
+                    value: Arc::new(decode(value)?),
+                };
                 self.topic(topic).partitions.insert(partition, stored);
             }
         }
@@ -120,7 +139,12 @@ impl Edit {
         }
     }
 
-    fn put_topic(&mut self, name: String, record: TopicRecord, revision: Revision) -> Result<(), String> {
+    fn put_topic(
+        &mut self,
+        name: String,
+        record: TopicRecord,
+        revision: Revision,
+    ) -> Result<(), String> {
         let id = id_of(&record.topic_id).ok_or("a topic id that has not 16 bytes")?;
         if let Some(former) = self.id_of_name(&name).filter(|&former| former != id) {
             self.topic(former).record = None;
@@ -144,21 +168,29 @@ impl Edit {
     }
 
     fn id_of_name(&self, name: &str) -> Option<Uuid> {
-        let is_called = |topic: &HiddenTopic| topic.record.is_some() && topic.name.as_deref() == Some(name);
+        let is_called =
+            |topic: &HiddenTopic| topic.record.is_some() && topic.name.as_deref() == Some(name);
         if let Some(id) = self.names.get(name) {
             return self.topics.get(id).is_some_and(is_called).then_some(*id);
         }
         if let Some(topic) = self.image.names.get(name) {
             return Some(topic.id);
         }
-        self.image.work.topics.iter().find(|(_, topic)| is_called(topic)).map(|(&id, _)| id)
+        self.image
+            .work
+            .topics
+            .iter()
+            .find(|(_, topic)| is_called(topic))
+            .map(|(&id, _)| id)
     }
 
     /// The topic in pieces, as the image had it before this revision.
     fn topic(&mut self, id: Uuid) -> &mut HiddenTopic {
         self.topics.entry(id).or_insert_with(|| {
             let visible = self.image.ids.get(&id).map(|topic| in_pieces(topic));
-            let topic = visible.or_else(|| self.image.work.topics.get(&id).cloned()).unwrap_or_default();
+            let topic = visible
+                .or_else(|| self.image.work.topics.get(&id).cloned())
+                .unwrap_or_default();
             if let Some(name) = &topic.name {
                 self.names.entry(Arc::clone(name)).or_insert(id);
             }
@@ -195,16 +227,24 @@ impl ClusterImage {
     fn show(&mut self, topic: TopicImage) {
         let topic = Arc::new(topic);
         self.note_expansion(topic.id, !topic.ahead.is_empty());
-        self.unified_names.insert(unified(&topic.name).into(), Arc::clone(&topic.name));
-        self.names.insert(Arc::clone(&topic.name), Arc::clone(&topic));
+        self.unified_names
+            .insert(unified(&topic.name).into(), Arc::clone(&topic.name));
+        self.names
+            .insert(Arc::clone(&topic.name), Arc::clone(&topic));
         self.ids.insert(topic.id, topic);
     }
 
     fn hide(&mut self, id: Uuid) {
-        let Some(topic) = self.ids.remove(&id) else { return };
+        let Some(topic) = self.ids.remove(&id) else {
+            return;
+        };
         self.note_expansion(id, false);
         // Under the same name there may already be the topic that was created after this one.
-        if self.names.get(&*topic.name).is_some_and(|named| named.id == id) {
+        if self
+            .names
+            .get(&*topic.name)
+            .is_some_and(|named| named.id == id)
+        {
             self.names.remove(&*topic.name);
             self.unified_names.remove(unified(&topic.name).as_str());
         }
@@ -232,9 +272,24 @@ fn decode<M: Message + Default>(value: &Bytes) -> Result<M, String> {
 }
 
 fn in_pieces(topic: &TopicImage) -> HiddenTopic {
-    let visible = topic.partitions.iter().zip(&topic.partition_revisions).zip(0..);
-    let visible = visible.map(|((state, &revision), partition)| (partition, Stored { revision, value: Arc::clone(state) }));
-    let ahead = topic.ahead.iter().map(|(&partition, stored)| (partition, stored.clone()));
+    let visible = topic
+        .partitions
+        .iter()
+        .zip(&topic.partition_revisions)
+        .zip(0..);
+    let visible = visible.map(|((state, &revision), partition)| {
+        (
+            partition,
+            Stored {
+                revision,
+                value: Arc::clone(state),
+            },
+        )
+    });
+    let ahead = topic
+        .ahead
+        .iter()
+        .map(|(&partition, stored)| (partition, stored.clone()));
     HiddenTopic {
         name: Some(Arc::clone(&topic.name)),
         record: Some(TopicRecord {
@@ -250,8 +305,14 @@ fn in_pieces(topic: &TopicImage) -> HiddenTopic {
 }
 
 /// The topic as clients see it, if it is active and every partition up to its count is there; else what was given.
-fn as_visible(id: Uuid, mut topic: HiddenTopic, image: &ClusterImage) -> Result<TopicImage, HiddenTopic> {
-    let (Some(record), Some(name)) = (&topic.record, &topic.name) else { return Err(topic) };
+fn as_visible(
+    id: Uuid,
+    mut topic: HiddenTopic,
+    image: &ClusterImage,
+) -> Result<TopicImage, HiddenTopic> {
+    let (Some(record), Some(name)) = (&topic.record, &topic.name) else {
+        return Err(topic);
+    };
     if record.state() != TopicState::Active {
         return Err(topic);
     }
@@ -261,15 +322,25 @@ fn as_visible(id: Uuid, mut topic: HiddenTopic, image: &ClusterImage) -> Result<
         return Err(topic);
     }
     let config = image.configs.get(&ConfigResource::Topic(name.to_string()));
-    let (configs, config_revision) = config.map(|config| (Arc::clone(&config.values), config.revision)).unwrap_or_default();
+    let (configs, config_revision) = config
+        .map(|config| (Arc::clone(&config.values), config.revision))
+        .unwrap_or_default();
     let ahead = topic.partitions.split_off(&record.partition_count);
     Ok(TopicImage {
         id,
         name: Arc::clone(name),
         internal: record.internal,
         replication_factor: record.replication_factor,
-        partition_revisions: topic.partitions.values().map(|stored| stored.revision).collect(),
-        partitions: topic.partitions.into_values().map(|stored| stored.value).collect(),
+        partition_revisions: topic
+            .partitions
+            .values()
+            .map(|stored| stored.revision)
+            .collect(),
+        partitions: topic
+            .partitions
+            .into_values()
+            .map(|stored| stored.value)
+            .collect(),
         configs,
         revision: topic.revision,
         config_revision,

@@ -56,7 +56,9 @@ pub enum AlterConfigError {
         resource: ConfigResource,
     },
     /// The overrides were changed since the caller looked at them.
-    #[error("the configuration of {resource} was changed at revision {found}, after revision {expected}")]
+    #[error(
+        "the configuration of {resource} was changed at revision {found}, after revision {expected}"
+    )]
     Changed {
         /// The resource.
         resource: ConfigResource,
@@ -66,7 +68,9 @@ pub enum AlterConfigError {
         found: Revision,
     },
     /// The overrides are too large to be stored.
-    #[error("the configuration of {resource} would have {bytes} bytes: {CONFIG_BYTES_MAX} is the most")]
+    #[error(
+        "the configuration of {resource} would have {bytes} bytes: {CONFIG_BYTES_MAX} is the most"
+    )]
     TooLarge {
         /// The resource.
         resource: ConfigResource,
@@ -79,7 +83,10 @@ pub enum AlterConfigError {
 }
 
 /// Plans `changes`, each on its own.
-pub(crate) fn alter_configs(image: &ClusterImage, changes: &[ConfigChange]) -> Plan<(), AlterConfigError> {
+pub(crate) fn alter_configs(
+    image: &ClusterImage,
+    changes: &[ConfigChange],
+) -> Plan<(), AlterConfigError> {
     let mut packer = Packer::default();
     let mut times: HashMap<&ConfigResource, usize> = HashMap::new();
     for change in changes {
@@ -88,19 +95,36 @@ pub(crate) fn alter_configs(image: &ClusterImage, changes: &[ConfigChange]) -> P
     let answer = |(item, change): (usize, &ConfigChange)| {
         let resource = || change.resource.clone();
         if times.get(&change.resource).is_some_and(|&times| times > 1) {
-            return Err(AlterConfigError::DuplicateInRequest { resource: resource() });
+            return Err(AlterConfigError::DuplicateInRequest {
+                resource: resource(),
+            });
         }
         check_resource(image, &change.resource)?;
-        let found = image.config(&change.resource).map_or(0, |config| config.revision);
-        if let Some(expected) = change.expected_revision.filter(|&expected| expected != found) {
-            return Err(AlterConfigError::Changed { resource: resource(), expected, found });
+        let found = image
+            .config(&change.resource)
+            .map_or(0, |config| config.revision);
+        if let Some(expected) = change
+            .expected_revision
+            .filter(|&expected| expected != found)
+        {
+            return Err(AlterConfigError::Changed {
+                resource: resource(),
+                expected,
+                found,
+            });
         }
         let txn = write(image, change, found)?;
         if let (ConfigResource::Topic(name), Some(min_isr)) = (&change.resource, change.min_isr)
             && let Some(topic) = image.topic(name)
         {
             // The records first: a leader that goes by the old, lower number is then already known to the controller.
-            rewrite(topic, PartitionEvent::MinIsrChanged(min_isr), |node| image.is_active(node), item, &mut packer);
+            rewrite(
+                topic,
+                PartitionEvent::MinIsrChanged(min_isr),
+                |node| image.is_active(node),
+                item,
+                &mut packer,
+            );
         }
         if let Some(txn) = txn {
             packer.add(item, txn, 1);
@@ -108,22 +132,35 @@ pub(crate) fn alter_configs(image: &ClusterImage, changes: &[ConfigChange]) -> P
         Ok(())
     };
     let answers = changes.iter().enumerate().map(answer).collect();
-    Plan { answers, steps: packer.into_steps() }
+    Plan {
+        answers,
+        steps: packer.into_steps(),
+    }
 }
 
 fn check_resource(image: &ClusterImage, resource: &ConfigResource) -> Result<(), AlterConfigError> {
     match resource {
-        ConfigResource::Topic(name) if image.topic(name).is_none() => Err(AlterConfigError::UnknownTopic { name: name.clone() }),
+        ConfigResource::Topic(name) if image.topic(name).is_none() => {
+            Err(AlterConfigError::UnknownTopic { name: name.clone() })
+        }
         // What could not be read back must not be written.
-        _ if Key::parse(&Key::Config(resource.clone()).text()) != Ok(Key::Config(resource.clone())) => {
-            Err(AlterConfigError::InvalidResource { resource: resource.clone() })
+        _ if Key::parse(&Key::Config(resource.clone()).text())
+            != Ok(Key::Config(resource.clone())) =>
+        {
+            Err(AlterConfigError::InvalidResource {
+                resource: resource.clone(),
+            })
         }
         _ => Ok(()),
     }
 }
 
 /// The write that turns what is there into what is wanted; `None` when that is the same.
-fn write(image: &ClusterImage, change: &ConfigChange, found: Revision) -> Result<Option<Txn>, AlterConfigError> {
+fn write(
+    image: &ClusterImage,
+    change: &ConfigChange,
+    found: Revision,
+) -> Result<Option<Txn>, AlterConfigError> {
     let current = image.config(&change.resource).map(|config| &*config.values);
     let wanted = wanted(current, &change.ops);
     if current.map_or(wanted.is_empty(), |current| *current == wanted) {
@@ -138,9 +175,15 @@ fn write(image: &ClusterImage, change: &ConfigChange, found: Revision) -> Result
     if let Op::Put { value, .. } = &op
         && value.len() > CONFIG_BYTES_MAX
     {
-        return Err(AlterConfigError::TooLarge { resource: change.resource.clone(), bytes: value.len() });
+        return Err(AlterConfigError::TooLarge {
+            resource: change.resource.clone(),
+            bytes: value.len(),
+        });
     }
-    Ok(Some(Txn { ops: vec![op], ..guarded }))
+    Ok(Some(Txn {
+        ops: vec![op],
+        ..guarded
+    }))
 }
 
 fn wanted(current: Option<&BTreeMap<String, String>>, ops: &ConfigOps) -> BTreeMap<String, String> {

@@ -103,7 +103,9 @@ pub enum CreateTopicError {
     #[error(transparent)]
     InvalidAssignment(#[from] InvalidAssignment),
     /// The overrides are too large to be stored.
-    #[error("The configuration of topic '{name}' has {bytes} bytes: {CONFIG_BYTES_MAX} is the most.")]
+    #[error(
+        "The configuration of topic '{name}' has {bytes} bytes: {CONFIG_BYTES_MAX} is the most."
+    )]
     ConfigTooLarge {
         /// The name asked for.
         name: String,
@@ -140,7 +142,9 @@ pub enum InvalidAssignment {
         broker: i32,
     },
     /// A broker that does not exist.
-    #[error("The manual partition assignment includes broker {broker}, but no such broker is registered.")]
+    #[error(
+        "The manual partition assignment includes broker {broker}, but no such broker is registered."
+    )]
     UnknownBroker {
         /// The broker.
         broker: i32,
@@ -165,7 +169,9 @@ pub enum InvalidAssignment {
         partition: i32,
     },
     /// Another number of assignments than of new partitions.
-    #[error("Attempted to add {partitions} additional partition(s), but only {assignments} assignment(s) were specified.")]
+    #[error(
+        "Attempted to add {partitions} additional partition(s), but only {assignments} assignment(s) were specified."
+    )]
     WrongCount {
         /// New partitions.
         partitions: usize,
@@ -194,7 +200,10 @@ pub(crate) fn create_topics(
         Ok(created)
     };
     let answers = topics.iter().enumerate().map(answer).collect();
-    Plan { answers, steps: packer.into_steps() }
+    Plan {
+        answers,
+        steps: packer.into_steps(),
+    }
 }
 
 /// What the names of one request mean to each other.
@@ -206,40 +215,66 @@ struct RequestNames<'a> {
 
 impl<'a> RequestNames<'a> {
     fn of(topics: &'a [NewTopic]) -> Self {
-        let mut names = Self { times: HashMap::new(), first_unified: HashMap::new() };
+        let mut names = Self {
+            times: HashMap::new(),
+            first_unified: HashMap::new(),
+        };
         for (item, topic) in topics.iter().enumerate() {
             *names.times.entry(&topic.name).or_default() += 1;
-            names.first_unified.entry(unified(&topic.name)).or_insert((item, &topic.name));
+            names
+                .first_unified
+                .entry(unified(&topic.name))
+                .or_insert((item, &topic.name));
         }
         names
     }
 
-    fn check(&self, image: &ClusterImage, item: usize, topic: &NewTopic) -> Result<(), CreateTopicError> {
+    fn check(
+        &self,
+        image: &ClusterImage,
+        item: usize,
+        topic: &NewTopic,
+    ) -> Result<(), CreateTopicError> {
         let name = || topic.name.clone();
-        if self.times.get(topic.name.as_str()).is_some_and(|&times| times > 1) {
+        if self
+            .times
+            .get(topic.name.as_str())
+            .is_some_and(|&times| times > 1)
+        {
             return Err(CreateTopicError::DuplicateInRequest { name: name() });
         }
         check_topic_name(&topic.name)?;
         if let Some(existing) = image.colliding_topic(&topic.name) {
-            return Err(CreateTopicError::CollidesWith { name: name(), existing: existing.to_string() });
+            return Err(CreateTopicError::CollidesWith {
+                name: name(),
+                existing: existing.to_string(),
+            });
         }
         if image.name_is_taken(&topic.name) {
             return Err(CreateTopicError::AlreadyExists { name: name() });
         }
         // Kafka does not look at the rest of the request here, and then has both; the second would then be in the way.
         match self.first_unified.get(&unified(&topic.name)) {
-            Some(&(first, existing)) if first < item => {
-                Err(CreateTopicError::CollidesWith { name: name(), existing: existing.to_owned() })
-            }
+            Some(&(first, existing)) if first < item => Err(CreateTopicError::CollidesWith {
+                name: name(),
+                existing: existing.to_owned(),
+            }),
             _ => Ok(()),
         }
     }
 }
 
 /// The partitions' records, in order.
-fn lay_out(topic: &NewTopic, places: &[Place], placer: &mut Placer) -> Result<Vec<PartitionState>, CreateTopicError> {
+fn lay_out(
+    topic: &NewTopic,
+    places: &[Place],
+    placer: &mut Placer,
+) -> Result<Vec<PartitionState>, CreateTopicError> {
     let replicas = match &topic.layout {
-        &Layout::Automatic { partitions, replication_factor } => {
+        &Layout::Automatic {
+            partitions,
+            replication_factor,
+        } => {
             let count = usize::try_from(partitions).ok().filter(|&count| count > 0);
             // Kafka looks at the replication factor first.
             if replication_factor <= 0 {
@@ -247,7 +282,9 @@ fn lay_out(topic: &NewTopic, places: &[Place], placer: &mut Placer) -> Result<Ve
             }
             let count = count.ok_or(CreateTopicError::InvalidPartitions { partitions })?;
             check_count(topic, count)?;
-            (0..count).map(|_| placer.place(replication_factor)).collect::<Result<_, _>>()?
+            (0..count)
+                .map(|_| placer.place(replication_factor))
+                .collect::<Result<_, _>>()?
         }
         Layout::Manual(assignment) if assignment.is_empty() => {
             return Err(CreateTopicError::InvalidPartitions { partitions: 0 });
@@ -257,29 +294,43 @@ fn lay_out(topic: &NewTopic, places: &[Place], placer: &mut Placer) -> Result<Ve
             in_order(assignment, places)?
         }
     };
-    Ok(replicas.into_iter().map(|replicas| new_partition(replicas, places, topic.min_isr)).collect())
+    Ok(replicas
+        .into_iter()
+        .map(|replicas| new_partition(replicas, places, topic.min_isr))
+        .collect())
 }
 
 fn check_count(topic: &NewTopic, partitions: usize) -> Result<(), CreateTopicError> {
     match partitions > PARTITIONS_MAX as usize {
-        true => Err(CreateTopicError::TooManyPartitions { name: topic.name.clone(), partitions }),
+        true => Err(CreateTopicError::TooManyPartitions {
+            name: topic.name.clone(),
+            partitions,
+        }),
         false => Ok(()),
     }
 }
 
 /// The client's replicas by partition number, checked.
-fn in_order(assignment: &[(i32, Vec<i32>)], places: &[Place]) -> Result<Vec<Vec<i32>>, InvalidAssignment> {
+fn in_order(
+    assignment: &[(i32, Vec<i32>)],
+    places: &[Place],
+) -> Result<Vec<Vec<i32>>, InvalidAssignment> {
     let mut by_number: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     let mut replication_factor = None;
     for (partition, replicas) in assignment {
         if by_number.contains_key(partition) {
-            return Err(InvalidAssignment::RepeatedPartition { partition: *partition });
+            return Err(InvalidAssignment::RepeatedPartition {
+                partition: *partition,
+            });
         }
         check_assignment(*partition, replicas, places, replication_factor)?;
         replication_factor = Some(replicas.len());
         by_number.insert(*partition, replicas.clone());
     }
-    let consecutive = by_number.keys().zip(0..).all(|(&partition, expected)| partition == expected);
+    let consecutive = by_number
+        .keys()
+        .zip(0..)
+        .all(|(&partition, expected)| partition == expected);
     match consecutive {
         true => Ok(by_number.into_values().collect()),
         false => Err(InvalidAssignment::NotConsecutive),
@@ -306,7 +357,10 @@ pub(crate) fn check_assignment(
         }
     }
     if let Some(expected) = expected.filter(|&expected| expected != replicas.len()) {
-        return Err(InvalidAssignment::UnevenReplicas { found: replicas.len(), expected });
+        return Err(InvalidAssignment::UnevenReplicas {
+            found: replicas.len(),
+            expected,
+        });
     }
     if !replicas.iter().any(|&broker| is_active(places, broker)) {
         return Err(InvalidAssignment::NoActiveBroker { partition });
@@ -315,14 +369,26 @@ pub(crate) fn check_assignment(
 }
 
 fn is_active(places: &[Place], node: i32) -> bool {
-    places.iter().any(|place| place.node == node && place.active)
+    places
+        .iter()
+        .any(|place| place.node == node && place.active)
 }
 
 /// A partition's first record: active replicas are in sync, for there is nothing to have yet, and the first of them leads.
 pub(crate) fn new_partition(replicas: Vec<i32>, places: &[Place], min_isr: i32) -> PartitionState {
-    let isr: Vec<i32> = replicas.iter().copied().filter(|&node| is_active(places, node)).collect();
+    let isr: Vec<i32> = replicas
+        .iter()
+        .copied()
+        .filter(|&node| is_active(places, node))
+        .collect();
     let leader = isr.first().copied().unwrap_or(crate::values::NO_LEADER);
-    PartitionState { leader, replicas, isr, min_isr, ..Default::default() }
+    PartitionState {
+        leader,
+        replicas,
+        isr,
+        min_isr,
+        ..Default::default()
+    }
 }
 
 /// A topic's records, not yet cut into transactions.
@@ -335,22 +401,44 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(id: Uuid, topic: &NewTopic, partitions: Vec<PartitionState>) -> Result<Self, CreateTopicError> {
+    fn new(
+        id: Uuid,
+        topic: &NewTopic,
+        partitions: Vec<PartitionState>,
+    ) -> Result<Self, CreateTopicError> {
         let key = Key::Config(ConfigResource::Topic(topic.name.clone())).text();
-        let config = (!topic.configs.is_empty()).then(|| put(key, &ConfigRecord { values: topic.configs.clone() }));
+        let config = (!topic.configs.is_empty()).then(|| {
+            put(
+                key,
+                &ConfigRecord {
+                    values: topic.configs.clone(),
+                },
+            )
+        });
         if let Some(Op::Put { value, .. }) = &config
             && value.len() > CONFIG_BYTES_MAX
         {
-            return Err(CreateTopicError::ConfigTooLarge { name: topic.name.clone(), bytes: value.len() });
+            return Err(CreateTopicError::ConfigTooLarge {
+                name: topic.name.clone(),
+                bytes: value.len(),
+            });
         }
         let record = TopicRecord {
             topic_id: id.as_bytes().to_vec(),
             partition_count: i32::try_from(partitions.len()).unwrap_or(i32::MAX),
-            replication_factor: partitions.first().map_or(0, |first| first.replicas.len() as i32),
+            replication_factor: partitions
+                .first()
+                .map_or(0, |first| first.replicas.len() as i32),
             state: TopicState::Active.into(),
             internal: is_internal_topic(&topic.name),
         };
-        Ok(Self { id, name: topic.name.clone(), record, partitions, config })
+        Ok(Self {
+            id,
+            name: topic.name.clone(),
+            record,
+            partitions,
+            config,
+        })
     }
 
     fn created(&self, topic: &NewTopic) -> CreatedTopic {
@@ -366,7 +454,11 @@ impl Draft {
     /// makes it active comes last, and a controller that starts in between removes it.
     fn pack(mut self, item: usize, packer: &mut Packer) {
         let key = Key::Topic(self.name.clone()).text();
-        let partitions = self.partitions.iter().zip(0..).map(|(state, number)| put(Key::Partition(self.id, number).text(), state));
+        let partitions = self
+            .partitions
+            .iter()
+            .zip(0..)
+            .map(|(state, number)| put(Key::Partition(self.id, number).text(), state));
         let partitions: Vec<Op> = partitions.collect();
         let keys = partitions.len() + 2;
         if keys <= PLAN_KEYS_MAX {
@@ -384,7 +476,13 @@ impl Draft {
         first.ops.push(put(key, &self.record));
         packer.add_apart(item, first);
         for chunk in partitions.chunks(PLAN_KEYS_MAX) {
-            packer.add_apart(item, Txn { compares: Vec::new(), ops: chunk.to_vec() });
+            packer.add_apart(
+                item,
+                Txn {
+                    compares: Vec::new(),
+                    ops: chunk.to_vec(),
+                },
+            );
         }
         packer.add_apart(item, last);
     }

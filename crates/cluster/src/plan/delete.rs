@@ -51,7 +51,10 @@ pub enum DeleteTopicError {
 }
 
 /// Plans the deletion of `topics`; one that is named twice is unknown the second time.
-pub(crate) fn delete_topics(image: &ClusterImage, topics: &[TopicRef]) -> Plan<DeletedTopic, DeleteTopicError> {
+pub(crate) fn delete_topics(
+    image: &ClusterImage,
+    topics: &[TopicRef],
+) -> Plan<DeletedTopic, DeleteTopicError> {
     let mut packer = Packer::default();
     let mut gone = BTreeSet::new();
     let answer = |(item, wanted): (usize, &TopicRef)| {
@@ -60,13 +63,22 @@ pub(crate) fn delete_topics(image: &ClusterImage, topics: &[TopicRef]) -> Plan<D
             return Err(unknown(wanted));
         }
         pack(item, topic, &mut packer);
-        Ok(DeletedTopic { id: topic.id, name: topic.name.to_string() })
+        Ok(DeletedTopic {
+            id: topic.id,
+            name: topic.name.to_string(),
+        })
     };
     let answers = topics.iter().enumerate().map(answer).collect();
-    Plan { answers, steps: packer.into_steps() }
+    Plan {
+        answers,
+        steps: packer.into_steps(),
+    }
 }
 
-fn find<'a>(image: &'a ClusterImage, wanted: &TopicRef) -> Result<&'a Arc<TopicImage>, DeleteTopicError> {
+fn find<'a>(
+    image: &'a ClusterImage,
+    wanted: &TopicRef,
+) -> Result<&'a Arc<TopicImage>, DeleteTopicError> {
     let found = match wanted {
         TopicRef::Name(name) => image.topic(name),
         TopicRef::Id(id) => image.topic_by_id(*id),
@@ -86,7 +98,11 @@ fn pack(item: usize, topic: &TopicImage, packer: &mut Packer) {
     let key = Key::Topic(topic.name.to_string()).text();
     let keys = topic.partitions.len() + topic.ahead.len() + 2;
     if keys <= PLAN_KEYS_MAX {
-        packer.add(item, removal(topic.id, &topic.name).when(key, topic.revision), keys);
+        packer.add(
+            item,
+            removal(topic.id, &topic.name).when(key, topic.revision),
+            keys,
+        );
         return;
     }
     let record = TopicRecord {

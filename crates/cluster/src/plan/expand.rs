@@ -44,7 +44,9 @@ pub enum CreatePartitionsError {
         current: usize,
     },
     /// Partitions cannot be taken away.
-    #[error("The topic {name} currently has {current} partition(s); {count} would not be an increase.")]
+    #[error(
+        "The topic {name} currently has {current} partition(s); {count} would not be an increase."
+    )]
     NotAnIncrease {
         /// The topic.
         name: String,
@@ -73,7 +75,11 @@ pub enum CreatePartitionsError {
 }
 
 /// Plans more partitions; `seed` chooses the first brokers.
-pub(crate) fn create_partitions(image: &ClusterImage, requests: &[NewPartitions], seed: u64) -> Plan<(), CreatePartitionsError> {
+pub(crate) fn create_partitions(
+    image: &ClusterImage,
+    requests: &[NewPartitions],
+    seed: u64,
+) -> Plan<(), CreatePartitionsError> {
     let places = places(image);
     let mut placer = Placer::new(&places, seed);
     let mut packer = Packer::default();
@@ -82,17 +88,27 @@ pub(crate) fn create_partitions(image: &ClusterImage, requests: &[NewPartitions]
         *times.entry(&request.topic).or_default() += 1;
     }
     let answer = |(item, request): (usize, &NewPartitions)| {
-        if times.get(request.topic.as_str()).is_some_and(|&times| times > 1) {
-            return Err(CreatePartitionsError::DuplicateInRequest { name: request.topic.clone() });
+        if times
+            .get(request.topic.as_str())
+            .is_some_and(|&times| times > 1)
+        {
+            return Err(CreatePartitionsError::DuplicateInRequest {
+                name: request.topic.clone(),
+            });
         }
-        let unknown = || CreatePartitionsError::UnknownTopic { name: request.topic.clone() };
+        let unknown = || CreatePartitionsError::UnknownTopic {
+            name: request.topic.clone(),
+        };
         let topic = image.topic(&request.topic).ok_or_else(unknown)?;
         let added = lay_out(topic, request, &places, &mut placer)?;
         pack(item, topic, &added, &mut packer);
         Ok(())
     };
     let answers = requests.iter().enumerate().map(answer).collect();
-    Plan { answers, steps: packer.into_steps() }
+    Plan {
+        answers,
+        steps: packer.into_steps(),
+    }
 }
 
 fn lay_out(
@@ -109,20 +125,34 @@ fn lay_out(
         Some(assignments) => chosen(topic, assignments, added, copies, places)?,
         None => {
             let replication_factor = i32::try_from(copies).unwrap_or(i32::MAX);
-            (0..added).map(|_| placer.place(replication_factor)).collect::<Result<_, _>>()?
+            (0..added)
+                .map(|_| placer.place(replication_factor))
+                .collect::<Result<_, _>>()?
         }
     };
-    Ok(replicas.into_iter().map(|replicas| new_partition(replicas, places, min_isr)).collect())
+    Ok(replicas
+        .into_iter()
+        .map(|replicas| new_partition(replicas, places, min_isr))
+        .collect())
 }
 
-fn count_added(topic: &TopicImage, request: &NewPartitions) -> Result<usize, CreatePartitionsError> {
+fn count_added(
+    topic: &TopicImage,
+    request: &NewPartitions,
+) -> Result<usize, CreatePartitionsError> {
     let current = topic.partitions.len();
     let (name, count) = (topic.name.to_string(), request.count);
     match usize::try_from(count) {
         Ok(same) if same == current => Err(CreatePartitionsError::Unchanged { current }),
-        Ok(more) if more > current && count > PARTITIONS_MAX => Err(CreatePartitionsError::TooManyPartitions { name, count }),
+        Ok(more) if more > current && count > PARTITIONS_MAX => {
+            Err(CreatePartitionsError::TooManyPartitions { name, count })
+        }
         Ok(more) if more > current => Ok(more - current),
-        _ => Err(CreatePartitionsError::NotAnIncrease { name, current, count }),
+        _ => Err(CreatePartitionsError::NotAnIncrease {
+            name,
+            current,
+            count,
+        }),
     }
 }
 
@@ -134,7 +164,10 @@ fn chosen(
     places: &[Place],
 ) -> Result<Vec<Vec<i32>>, InvalidAssignment> {
     if assignments.len() != added {
-        return Err(InvalidAssignment::WrongCount { partitions: added, assignments: assignments.len() });
+        return Err(InvalidAssignment::WrongCount {
+            partitions: added,
+            assignments: assignments.len(),
+        });
     }
     for (replicas, offset) in assignments.iter().zip(topic.partitions.len()..) {
         let partition = i32::try_from(offset).unwrap_or(i32::MAX);
@@ -153,8 +186,12 @@ fn pack(item: usize, topic: &TopicImage, added: &[PartitionState], packer: &mut 
         state: TopicState::Active.into(),
         internal: topic.internal,
     };
-    let numbers = (topic.partitions.len()..).map(|number| i32::try_from(number).unwrap_or(i32::MAX));
-    let partitions = added.iter().zip(numbers).map(|(state, number)| put(Key::Partition(topic.id, number).text(), state));
+    let numbers =
+        (topic.partitions.len()..).map(|number| i32::try_from(number).unwrap_or(i32::MAX));
+    let partitions = added
+        .iter()
+        .zip(numbers)
+        .map(|(state, number)| put(Key::Partition(topic.id, number).text(), state));
     let mut ops: Vec<Op> = partitions.collect();
     let guarded = || Txn::default().when(key.clone(), topic.revision);
     ops.push(put(key.clone(), &record));
@@ -164,6 +201,12 @@ fn pack(item: usize, topic: &TopicImage, added: &[PartitionState], packer: &mut 
         return;
     }
     for chunk in ops.chunks(PLAN_KEYS_MAX) {
-        packer.add_apart(item, Txn { ops: chunk.to_vec(), ..guarded() });
+        packer.add_apart(
+            item,
+            Txn {
+                ops: chunk.to_vec(),
+                ..guarded()
+            },
+        );
     }
 }

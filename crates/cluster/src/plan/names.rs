@@ -4,7 +4,11 @@
 const NAME_LEN_MAX: usize = 249;
 
 /// The topics that the broker itself writes (Kafka `Topic.INTERNAL_TOPICS`).
-const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+const INTERNAL: [&str; 3] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+];
 
 /// Why a name is not a topic's. The texts are Kafka's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,13 +23,17 @@ pub enum InvalidTopicName {
         name: String,
     },
     /// More than 249 characters.
-    #[error("Topic name is invalid: the length of '{name}' is longer than the max allowed length 249")]
+    #[error(
+        "Topic name is invalid: the length of '{name}' is longer than the max allowed length 249"
+    )]
     TooLong {
         /// The name.
         name: String,
     },
     /// Another character than `[a-zA-Z0-9._-]`.
-    #[error("Topic name is invalid: '{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")]
+    #[error(
+        "Topic name is invalid: '{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+    )]
     IllegalCharacter {
         /// The name.
         name: String,
@@ -43,8 +51,12 @@ pub fn check_topic_name(name: &str) -> Result<(), InvalidTopicName> {
         "" => Err(InvalidTopicName::Empty),
         "." | ".." => Err(InvalidTopicName::Dots { name: owned() }),
         // Kafka counts UTF-16 units here; for any name that is otherwise legal that is its bytes.
-        _ if name.encode_utf16().count() > NAME_LEN_MAX => Err(InvalidTopicName::TooLong { name: owned() }),
-        _ if !name.bytes().all(is_legal) => Err(InvalidTopicName::IllegalCharacter { name: owned() }),
+        _ if name.encode_utf16().count() > NAME_LEN_MAX => {
+            Err(InvalidTopicName::TooLong { name: owned() })
+        }
+        _ if !name.bytes().all(is_legal) => {
+            Err(InvalidTopicName::IllegalCharacter { name: owned() })
+        }
         _ => Ok(()),
     }
 }
@@ -65,10 +77,22 @@ mod tests {
             assert_eq!(check_topic_name(legal), Ok(()), "{legal}");
         }
         assert_eq!(check_topic_name(""), Err(InvalidTopicName::Empty));
-        assert_eq!(check_topic_name(".."), Err(InvalidTopicName::Dots { name: "..".into() }));
-        assert!(matches!(check_topic_name(&"x".repeat(250)), Err(InvalidTopicName::TooLong { .. })));
+        assert_eq!(
+            check_topic_name(".."),
+            Err(InvalidTopicName::Dots { name: "..".into() })
+        );
+        assert!(matches!(
+            check_topic_name(&"x".repeat(250)),
+            Err(InvalidTopicName::TooLong { .. })
+        ));
         for illegal in ["a b", "a/b", "a:b", "ä", "a\0", "a,b"] {
-            assert!(matches!(check_topic_name(illegal), Err(InvalidTopicName::IllegalCharacter { .. })), "{illegal}");
+            assert!(
+                matches!(
+                    check_topic_name(illegal),
+                    Err(InvalidTopicName::IllegalCharacter { .. })
+                ),
+                "{illegal}"
+            );
         }
     }
 }

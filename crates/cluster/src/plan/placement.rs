@@ -26,7 +26,9 @@ pub enum PlacementError {
         registered: usize,
     },
     /// Nobody could lead.
-    #[error("Unable to replicate the partition {replication_factor} time(s): All brokers are currently fenced.")]
+    #[error(
+        "Unable to replicate the partition {replication_factor} time(s): All brokers are currently fenced."
+    )]
     AllFenced {
         /// What was asked for.
         replication_factor: i32,
@@ -43,7 +45,11 @@ pub(crate) struct Place {
 
 /// The places an image offers.
 pub(crate) fn places(image: &ClusterImage) -> Vec<Place> {
-    let place = |(&node, broker): (&i32, &crate::values::BrokerRecord)| Place { node, rack: broker.rack.clone(), active: broker.is_active() };
+    let place = |(&node, broker): (&i32, &crate::values::BrokerRecord)| Place {
+        node,
+        rack: broker.rack.clone(),
+        active: broker.is_active(),
+    };
     image.brokers.iter().map(place).collect()
 }
 
@@ -70,14 +76,22 @@ impl Placer {
     pub(crate) fn new(places: &[Place], seed: u64) -> Self {
         let mut by_rack: BTreeMap<Option<&str>, Vec<&Place>> = BTreeMap::new();
         for place in places {
-            by_rack.entry(place.rack.as_deref()).or_default().push(place);
+            by_rack
+                .entry(place.rack.as_deref())
+                .or_default()
+                .push(place);
         }
         let racks: Vec<Vec<&Place>> = by_rack.into_values().collect();
         let active = striped(&racks, true);
         let span = active.len().max(1) as u64;
         // The quotient sets the shift of the followers, the remainder the first leader.
         let turn = usize::try_from(seed % (span * span)).unwrap_or(0);
-        Self { fenced: striped(&racks, false), racks: racks.len(), active, turn }
+        Self {
+            fenced: striped(&racks, false),
+            racks: racks.len(),
+            active,
+            turn,
+        }
     }
 
     /// The replicas of the next partition, preferred leader first. The first is active.
@@ -90,9 +104,13 @@ impl Placer {
         let mut replicas = Vec::with_capacity(wanted);
         let candidates = self.candidates(first, round);
         while replicas.len() < wanted {
-            let free = candidates.iter().filter(|spot| !replicas.contains(&spot.node));
+            let free = candidates
+                .iter()
+                .filter(|spot| !replicas.contains(&spot.node));
             // The first of the least used rack: `min_by_key` keeps the earliest, and active ones come first.
-            let Some(spot) = free.min_by_key(|spot| uses[spot.rack]) else { break };
+            let Some(spot) = free.min_by_key(|spot| uses[spot.rack]) else {
+                break;
+            };
             uses[spot.rack] += 1;
             replicas.push(spot.node);
         }
@@ -101,10 +119,15 @@ impl Placer {
 
     fn check(&self, replication_factor: i32) -> Result<usize, PlacementError> {
         let registered = self.active.len() + self.fenced.len();
-        let wanted = usize::try_from(replication_factor).ok().filter(|&wanted| wanted > 0);
+        let wanted = usize::try_from(replication_factor)
+            .ok()
+            .filter(|&wanted| wanted > 0);
         let wanted = wanted.ok_or(PlacementError::NotPositive { replication_factor })?;
         if wanted > registered {
-            return Err(PlacementError::TooFewBrokers { replication_factor, registered });
+            return Err(PlacementError::TooFewBrokers {
+                replication_factor,
+                registered,
+            });
         }
         if self.active.is_empty() {
             return Err(PlacementError::AllFenced { replication_factor });
@@ -117,7 +140,9 @@ impl Placer {
     fn candidates(&self, first: usize, round: usize) -> Vec<Spot> {
         let count = self.active.len();
         let others = (0..count - 1).map(|step| (first + 1 + (round + step) % (count - 1)) % count);
-        let active = std::iter::once(first).chain(others).map(|index| self.active[index]);
+        let active = std::iter::once(first)
+            .chain(others)
+            .map(|index| self.active[index]);
         active.chain(self.fenced.iter().copied()).collect()
     }
 }
@@ -125,7 +150,14 @@ impl Placer {
 /// One broker of each rack in turn, until all are taken.
 fn striped(racks: &[Vec<&Place>], active: bool) -> Vec<Spot> {
     let spots = |(rack, places): (usize, &Vec<&Place>)| -> VecDeque<Spot> {
-        places.iter().filter(|place| place.active == active).map(|place| Spot { node: place.node, rack }).collect()
+        places
+            .iter()
+            .filter(|place| place.active == active)
+            .map(|place| Spot {
+                node: place.node,
+                rack,
+            })
+            .collect()
     };
     let mut queues: Vec<VecDeque<Spot>> = racks.iter().enumerate().map(spots).collect();
     let mut striped = Vec::new();
@@ -142,7 +174,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn cluster(racks: usize, brokers_each: usize) -> Vec<Place> {
-        let place = |node: usize| Place { node: node as i32, rack: Some(format!("r{}", node % racks)), active: true };
+        let place = |node: usize| Place {
+            node: node as i32,
+            rack: Some(format!("r{}", node % racks)),
+            active: true,
+        };
         (0..racks * brokers_each).map(place).collect()
     }
 
@@ -191,23 +227,56 @@ mod tests {
 
     #[test]
     fn without_racks_fenced_brokers_are_used_only_where_active_ones_do_not_suffice() {
-        let mut places: Vec<Place> = (0..4).map(|node| Place { node, rack: None, active: node < 2 }).collect();
+        let mut places: Vec<Place> = (0..4)
+            .map(|node| Place {
+                node,
+                rack: None,
+                active: node < 2,
+            })
+            .collect();
         for seed in 0..50 {
             let pair = Placer::new(&places, seed).place(2).unwrap();
             assert!(pair.iter().all(|&node| node < 2), "seed {seed}: {pair:?}");
         }
         places[0].active = false;
         places[1].active = false;
-        assert_eq!(Placer::new(&places, 0).place(1), Err(PlacementError::AllFenced { replication_factor: 1 }));
+        assert_eq!(
+            Placer::new(&places, 0).place(1),
+            Err(PlacementError::AllFenced {
+                replication_factor: 1
+            })
+        );
     }
 
     #[test]
     fn impossible_replication_factors_say_why() {
         let mut placer = Placer::new(&cluster(1, 1), 0);
         assert_eq!(placer.place(1), Ok(vec![0]));
-        assert_eq!(placer.place(0), Err(PlacementError::NotPositive { replication_factor: 0 }));
-        assert_eq!(placer.place(-2), Err(PlacementError::NotPositive { replication_factor: -2 }));
-        assert_eq!(placer.place(2), Err(PlacementError::TooFewBrokers { replication_factor: 2, registered: 1 }));
-        assert_eq!(Placer::new(&[], 0).place(1), Err(PlacementError::TooFewBrokers { replication_factor: 1, registered: 0 }));
+        assert_eq!(
+            placer.place(0),
+            Err(PlacementError::NotPositive {
+                replication_factor: 0
+            })
+        );
+        assert_eq!(
+            placer.place(-2),
+            Err(PlacementError::NotPositive {
+                replication_factor: -2
+            })
+        );
+        assert_eq!(
+            placer.place(2),
+            Err(PlacementError::TooFewBrokers {
+                replication_factor: 2,
+                registered: 1
+            })
+        );
+        assert_eq!(
+            Placer::new(&[], 0).place(1),
+            Err(PlacementError::TooFewBrokers {
+                replication_factor: 1,
+                registered: 0
+            })
+        );
     }
 }

@@ -31,14 +31,27 @@ pub struct BrokerRegistration {
 }
 
 /// The record under which `registration` first appears.
-pub(crate) fn fenced_record(image: &ClusterImage, registration: &BrokerRegistration) -> BrokerRecord {
-    let stored = image.brokers.get(&registration.node_id).map_or(-1, |broker| broker.broker_epoch);
+pub(crate) fn fenced_record(
+    image: &ClusterImage,
+    registration: &BrokerRegistration,
+) -> BrokerRecord {
+    let stored = image
+        .brokers
+        .get(&registration.node_id)
+        .map_or(-1, |broker| broker.broker_epoch);
     BrokerRecord {
         incarnation: registration.incarnation.as_bytes().to_vec(),
-        broker_epoch: stored.max(registration.remembered_epoch).max(-1).saturating_add(1),
+        broker_epoch: stored
+            .max(registration.remembered_epoch)
+            .max(-1)
+            .saturating_add(1),
         listeners: registration.listeners.clone(),
         rack: registration.rack.clone(),
-        log_dirs: registration.log_dirs.iter().map(|dir| dir.as_bytes().to_vec()).collect(),
+        log_dirs: registration
+            .log_dirs
+            .iter()
+            .map(|dir| dir.as_bytes().to_vec())
+            .collect(),
         features: registration.features.clone(),
         state: BrokerState::Fenced.into(),
         clean_shutdown: registration.clean_shutdown,
@@ -48,8 +61,14 @@ pub(crate) fn fenced_record(image: &ClusterImage, registration: &BrokerRegistrat
 /// The transaction that registers the process. It takes the place of whoever had the node id.
 pub(crate) fn register(image: &ClusterImage, node_id: i32, record: &BrokerRecord) -> Txn {
     let key = Key::Broker(node_id).text();
-    let session = SessionRecord { incarnation: record.incarnation.clone(), broker_epoch: record.broker_epoch };
-    let mut txn = Txn::default().when(key.clone(), image.tokens.brokers.get(&node_id).copied().unwrap_or(0));
+    let session = SessionRecord {
+        incarnation: record.incarnation.clone(),
+        broker_epoch: record.broker_epoch,
+    };
+    let mut txn = Txn::default().when(
+        key.clone(),
+        image.tokens.brokers.get(&node_id).copied().unwrap_or(0),
+    );
     txn.ops.push(put(key, record));
     txn.ops.push(put(Key::Session(node_id).text(), &session));
     txn
@@ -58,15 +77,35 @@ pub(crate) fn register(image: &ClusterImage, node_id: i32, record: &BrokerRecord
 /// The transactions that make a registered broker active: first what it leads, so that from the moment it is active, every
 /// partition it leads was touched after its registration.
 pub(crate) fn activate(image: &ClusterImage, node_id: i32) -> Vec<Step> {
-    let Some(record) = image.brokers.get(&node_id) else { return Vec::new() };
+    let Some(record) = image.brokers.get(&node_id) else {
+        return Vec::new();
+    };
     let mut packer = Packer::default();
-    let event = PartitionEvent::BrokerStarted { node: node_id, clean: record.clean_shutdown };
+    let event = PartitionEvent::BrokerStarted {
+        node: node_id,
+        clean: record.clean_shutdown,
+    };
     for topic in image.topics() {
-        rewrite(topic, event, |node| node == node_id || image.is_active(node), 0, &mut packer);
+        rewrite(
+            topic,
+            event,
+            |node| node == node_id || image.is_active(node),
+            0,
+            &mut packer,
+        );
     }
     let key = Key::Broker(node_id).text();
-    let mut txn = Txn::default().when(key.clone(), image.tokens.brokers.get(&node_id).copied().unwrap_or(0));
-    txn.ops.push(put(key, &BrokerRecord { state: BrokerState::Active.into(), ..record.clone() }));
+    let mut txn = Txn::default().when(
+        key.clone(),
+        image.tokens.brokers.get(&node_id).copied().unwrap_or(0),
+    );
+    txn.ops.push(put(
+        key,
+        &BrokerRecord {
+            state: BrokerState::Active.into(),
+            ..record.clone()
+        },
+    ));
     packer.add(0, txn, 1);
     packer.into_steps()
 }
@@ -79,7 +118,11 @@ pub(crate) fn rewrite(
     item: usize,
     packer: &mut Packer,
 ) {
-    let partitions = topic.partitions.iter().zip(&topic.partition_revisions).zip(0..);
+    let partitions = topic
+        .partitions
+        .iter()
+        .zip(&topic.partition_revisions)
+        .zip(0..);
     for ((state, &revision), number) in partitions {
         if let Some(next) = transition(state, event, &may_lead) {
             let key = Key::Partition(topic.id, number).text();

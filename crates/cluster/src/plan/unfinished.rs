@@ -21,11 +21,26 @@ pub(crate) fn finish(image: &ClusterImage) -> Vec<Step> {
             (None, _) => packer.add_apart(0, Txn::default().delete_prefix(partitions_of(id))),
         }
     }
-    for topic in image.work.expansions.iter().filter_map(|id| image.topic_by_id(*id)) {
-        let keys: Vec<String> = topic.ahead.keys().map(|&partition| Key::Partition(topic.id, partition).text()).collect();
+    for topic in image
+        .work
+        .expansions
+        .iter()
+        .filter_map(|id| image.topic_by_id(*id))
+    {
+        let keys: Vec<String> = topic
+            .ahead
+            .keys()
+            .map(|&partition| Key::Partition(topic.id, partition).text())
+            .collect();
         for chunk in keys.chunks(PLAN_KEYS_MAX) {
-            let guarded = Txn::default().when(Key::Topic(topic.name.to_string()).text(), topic.revision);
-            packer.add_apart(0, chunk.iter().fold(guarded, |txn, key| txn.delete(key.clone())));
+            let guarded =
+                Txn::default().when(Key::Topic(topic.name.to_string()).text(), topic.revision);
+            packer.add_apart(
+                0,
+                chunk
+                    .iter()
+                    .fold(guarded, |txn, key| txn.delete(key.clone())),
+            );
         }
     }
     packer.into_steps()
@@ -33,6 +48,11 @@ pub(crate) fn finish(image: &ClusterImage) -> Vec<Step> {
 
 /// Whether there is something for [`finish`] to do.
 pub(crate) fn is_something_unfinished(image: &ClusterImage) -> bool {
-    let can_be_finished = |topic: &HiddenTopic| topic.record.as_ref().is_none_or(|record| record.state() != TopicState::Active);
+    let can_be_finished = |topic: &HiddenTopic| {
+        topic
+            .record
+            .as_ref()
+            .is_none_or(|record| record.state() != TopicState::Active)
+    };
     !image.work.expansions.is_empty() || image.work.topics.values().any(can_be_finished)
 }

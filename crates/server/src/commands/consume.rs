@@ -201,6 +201,9 @@ async fn follow(client: &mut Client, topics: &[String], printer: &mut Printer) -
             Some(Event::Fetched(fetched)) => {
                 for fetched in fetched {
                     printer.print(&fetched)?;
+                    if printer.finished() {
+                        break;
+                    }
                 }
             }
             Some(Event::Lost(error)) => return printer.lost(error, client.timeout()).await,

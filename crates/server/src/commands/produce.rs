@@ -153,7 +153,9 @@ pub(crate) async fn run(args: ProduceArgs) -> anyhow::Result<Outcome> {
     let mut producer = Producer::new(&args, client, topic);
     let sent = producer.run(input).await;
     producer.bar.finish_and_clear();
-    producer.report(&args)?;
+    if sent.is_ok() || producer.records() > 0 {
+        producer.report(&args)?;
+    }
     let mut tally = Tally::default();
     if producer.records() > 0 {
         tally.done();
@@ -183,7 +185,8 @@ struct Written {
 struct Report<'a> {
     topic: &'a str,
     records: u64,
-    bytes: u64,
+    /// Read from stdin, delimiters included.
+    input_bytes: u64,
     partitions: Vec<Written>,
 }
 
@@ -351,14 +354,13 @@ impl<'a> Producer<'a> {
     /// What was written: as asked for on stdout, and otherwise as a note.
     fn report(&self, args: &ProduceArgs) -> anyhow::Result<()> {
         let partitions: Vec<Written> = self.written.values().cloned().collect();
-        let report = Report { topic: &self.topic.name, records: self.records(), bytes: self.bytes, partitions };
+        let report = Report { topic: &self.topic.name, records: self.records(), input_bytes: self.bytes, partitions };
         if args.output.output == Format::Json {
             return output::json(&report);
         }
         if args.quiet {
             return Ok(());
         }
-        let bytes = indicatif::HumanBytes(report.bytes);
         let how = if args.acks == Durability::Nobody { "sent to" } else { "written to" };
         let place = match &report.partitions[..] {
             [one] => match (one.first_offset, one.last_offset) {
@@ -369,7 +371,7 @@ impl<'a> Producer<'a> {
             _ => String::new(),
         };
         let records = output::count(report.records, "record");
-        output::note(format_args!("{records} ({bytes}) {how} {}{place}", report.topic));
+        output::note(format_args!("{records} {how} {}{place}", report.topic));
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! What the room-level tests share: a store on a temporary directory, a clock that is set by hand, and batches.
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,9 +1,10 @@
-//! Request shapes resolved for one version, so that walking a request takes no decision twice.
+//! Shapes resolved for one version, so that walking a message takes no decision twice.
 
 use std::sync::LazyLock;
 
-use super::shape::{Field, Kind, RequestShape, StructShape};
-use super::shapes::{REQUESTS, plain_fields};
+use super::requests::REQUESTS;
+use super::responses::RESPONSES;
+use super::shape::{Field, Kind, MessageShape, StructShape};
 
 /// What the walker does next. Neighbouring fixed-width fields are one step.
 pub(super) enum Step {
@@ -45,7 +46,7 @@ pub(super) struct Element {
     pub(super) decoded_size: usize,
 }
 
-/// A tag the request's schema defines, in this version or a later one.
+/// A tag the message's schema defines, in this version or a later one.
 pub(super) struct Tagged {
     pub(super) tag: u32,
     pub(super) field: &'static str,
@@ -53,45 +54,53 @@ pub(super) struct Tagged {
     pub(super) steps: Option<Box<[Step]>>,
 }
 
-/// The steps for every version of one request.
+/// Every version of every message in one direction, by API key.
+pub(super) struct Plans(Vec<Option<ApiPlan>>);
+
 struct ApiPlan {
-    shape: &'static RequestShape,
+    shape: &'static MessageShape,
     versions: Vec<Box<[Step]>>,
 }
 
-/// Indexed by API key. Built on first use from constants, about 170 short lists; never changes.
-static PLANS: LazyLock<Vec<Option<ApiPlan>>> = LazyLock::new(build_plans);
+/// What clients send. Built on first use, about 170 short lists, and constant from then on.
+pub(super) static REQUEST_PLANS: LazyLock<Plans> = LazyLock::new(|| Plans::new(REQUESTS));
 
-/// The steps of this request, if the tables know it.
-pub(super) fn plan(api_key: i16, version: i16) -> Option<&'static [Step]> {
-    let api = PLANS.get(usize::try_from(api_key).ok()?)?.as_ref()?;
-    let index = version.checked_sub(api.shape.versions.first)?;
-    api.versions
-        .get(usize::try_from(index).ok()?)
-        .map(AsRef::as_ref)
-}
+/// What brokers answer; a broker that asks no other broker never builds it.
+pub(super) static RESPONSE_PLANS: LazyLock<Plans> = LazyLock::new(|| Plans::new(RESPONSES));
 
-/// The table row of this key.
-pub(super) fn shape(api_key: i16) -> Option<&'static RequestShape> {
-    PLANS
-        .get(usize::try_from(api_key).ok()?)?
-        .as_ref()
-        .map(|api| api.shape)
-}
-
-fn build_plans() -> Vec<Option<ApiPlan>> {
-    let mut plans = Vec::new();
-    for shape in REQUESTS {
-        let key = usize::try_from(shape.api_key).expect("the table has no negative keys");
-        plans.resize_with(plans.len().max(key + 1), || None);
-        let versions = (shape.versions.first..=shape.versions.last)
-            .map(|version| Resolver::new(shape, version).steps(shape.body));
-        plans[key] = Some(ApiPlan {
-            shape,
-            versions: versions.collect(),
-        });
+impl Plans {
+    fn new(shapes: &'static [MessageShape]) -> Self {
+        let mut plans = Vec::new();
+        for shape in shapes {
+            let key = usize::try_from(shape.api_key).expect("the tables have no negative keys");
+            plans.resize_with(plans.len().max(key + 1), || None);
+            let versions = shape.versions.first..=shape.versions.last;
+            let steps = versions.map(|version| Resolver::new(shape, version).steps(shape.body));
+            plans[key] = Some(ApiPlan {
+                shape,
+                versions: steps.collect(),
+            });
+        }
+        Self(plans)
     }
-    plans
+
+    fn api(&self, api_key: i16) -> Option<&ApiPlan> {
+        self.0.get(usize::try_from(api_key).ok()?)?.as_ref()
+    }
+
+    /// The table row of this key.
+    pub(super) fn shape(&self, api_key: i16) -> Option<&'static MessageShape> {
+        self.api(api_key).map(|api| api.shape)
+    }
+
+    /// The steps of this message, if the tables know it.
+    pub(super) fn steps(&self, api_key: i16, version: i16) -> Option<&[Step]> {
+        let api = self.api(api_key)?;
+        let index = version.checked_sub(api.shape.versions.first)?;
+        api.versions
+            .get(usize::try_from(index).ok()?)
+            .map(AsRef::as_ref)
+    }
 }
 
 struct Resolver {
@@ -100,7 +109,7 @@ struct Resolver {
 }
 
 impl Resolver {
-    fn new(shape: &RequestShape, version: i16) -> Self {
+    fn new(shape: &MessageShape, version: i16) -> Self {
         Self {
             version,
             flexible: version >= shape.flexible_from,
@@ -114,7 +123,7 @@ impl Resolver {
     }
 
     fn push_struct(&self, steps: &mut Vec<Step>, shape: &'static StructShape) {
-        for field in plain_fields(shape, self.version) {
+        for field in shape.plain_fields(self.version) {
             self.push_field(steps, field);
         }
         if self.flexible {

@@ -2,13 +2,30 @@
 
 use kafka_protocol::protocol::StrBytes;
 
-/// One request: all its versions in one description.
-pub(crate) struct RequestShape {
+/// One request or one response: all its versions in one description.
+pub(crate) struct MessageShape {
     pub(crate) api_key: i16,
     pub(crate) versions: VersionSpan,
-    /// First version with compact lengths and tagged fields; [`NEVER`] for requests that stayed fixed.
+    /// First version with compact lengths and tagged fields; [`NEVER`] for messages that stayed rigid.
     pub(crate) flexible_from: i16,
     pub(crate) body: &'static StructShape,
+}
+
+/// A table row: the versions `first..=last`, of which those from `flexible_from` on are flexible.
+pub(crate) const fn message(
+    api_key: i16,
+    first: i16,
+    last: i16,
+    flexible_from: i16,
+    body: &'static StructShape,
+) -> MessageShape {
+    let versions = VersionSpan { first, last };
+    MessageShape {
+        api_key,
+        versions,
+        flexible_from,
+        body,
+    }
 }
 
 /// An inclusive range of versions.
@@ -24,7 +41,7 @@ impl VersionSpan {
     }
 }
 
-/// A version no request reaches.
+/// A version no message reaches.
 pub(crate) const NEVER: i16 = i16::MAX;
 
 /// Fields in wire order, and what one decoded value of them occupies.
@@ -41,6 +58,12 @@ impl StructShape {
             fields,
             decoded_size: size_of::<T>(),
         }
+    }
+
+    /// The fields of `version` in wire order, tagged ones excluded.
+    pub(crate) fn plain_fields(&self, version: i16) -> impl Iterator<Item = &'static Field> {
+        let present = move |field: &&Field| field.tag.is_none() && field.versions.contains(version);
+        self.fields.iter().filter(present)
     }
 }
 

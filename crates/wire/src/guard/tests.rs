@@ -1,30 +1,41 @@
-use super::shape::{Field, Kind, NEVER, RequestShape, Scalar, StructShape};
-use super::shapes::{REQUESTS, plain_fields};
+use super::requests::REQUESTS;
+use super::responses::RESPONSES;
+use super::shape::{Field, Kind, MessageShape, NEVER, Scalar, StructShape};
 use super::*;
 use crate::header::response_header_version;
 
-/// Versions Kafka 4.4 has and the decoder does not.
-const NOT_OURS: [(i16, i16); 4] = [(8, 10), (9, 10), (22, 6), (42, 3)];
+#[test]
+fn every_request_equals_the_schema_that_kafka_prints() {
+    let schemas = include_str!("../../testdata/kafka-4.4-request-schemas.txt");
+    // Kafka has these and the decoder does not.
+    assert_eq!(
+        compare(REQUESTS, schemas),
+        [(8, 10), (9, 10), (22, 6), (42, 3)]
+    );
+}
 
 #[test]
-fn every_row_equals_the_schema_that_kafka_prints() {
-    let mut not_ours = Vec::new();
+fn every_response_equals_the_schema_that_kafka_prints() {
+    let schemas = include_str!("../../testdata/kafka-4.4-response-schemas.txt");
+    assert_eq!(compare(RESPONSES, schemas), [(35, 5), (42, 3)]);
+}
+
+/// Compares every row with Kafka's; returns the versions only Kafka has.
+fn compare(shapes: &'static [MessageShape], schemas: &str) -> Vec<(i16, i16)> {
+    let mut only_kafka = Vec::new();
     let mut compared = 0;
-    for line in include_str!("../../testdata/kafka-4.4-request-schemas.txt")
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-    {
+    for line in schemas.lines().filter(|line| !line.starts_with('#')) {
         let mut words = line.splitn(5, ' ');
         let mut word = || words.next().expect("five columns");
         let (key, name, version, headers, schema) = (word(), word(), word(), word(), word());
         let key: i16 = key.parse().expect("a key");
         let version: i16 = version.trim_start_matches('v').parse().expect("a version");
-        let shape = REQUESTS
+        let shape = shapes
             .iter()
             .find(|shape| shape.api_key == key)
-            .expect("a row for every key in the file");
+            .expect("a row for every key");
         if !shape.versions.contains(version) {
-            not_ours.push((key, version));
+            only_kafka.push((key, version));
             continue;
         }
         assert_eq!(
@@ -32,35 +43,34 @@ fn every_row_equals_the_schema_that_kafka_prints() {
             schema,
             "{name} v{version}"
         );
-        let request_header = if is_flexible(key, version) == Some(true) {
-            2
-        } else {
-            1
-        };
-        assert_eq!(
-            format!(
-                "h{request_header}/{}",
-                response_header_version(key, version)
-            ),
-            headers,
-            "{name} v{version}"
-        );
+        if let Some(flexible) = is_flexible(key, version) {
+            let ours = (
+                1 + i16::from(flexible),
+                response_header_version(key, version),
+            );
+            assert_eq!(
+                format!("h{}/{}", ours.0, ours.1),
+                headers,
+                "{name} v{version}"
+            );
+        }
         compared += 1;
     }
-    assert_eq!(not_ours, NOT_OURS);
-    let rows: usize = REQUESTS
+    let versions = shapes
         .iter()
-        .map(|shape| (shape.versions.first..=shape.versions.last).count())
-        .sum();
+        .map(|shape| (shape.versions.first..=shape.versions.last).count());
     assert_eq!(
-        compared, rows,
-        "a version in the tables that Kafka does not have"
+        compared,
+        versions.sum::<usize>(),
+        "a version that Kafka does not have"
     );
+    only_kafka
 }
 
-fn show_struct(shape: &'static StructShape, version: i16, request: &RequestShape) -> String {
+fn show_struct(shape: &'static StructShape, version: i16, request: &MessageShape) -> String {
     let flexible = version >= request.flexible_from;
-    let mut fields: Vec<String> = plain_fields(shape, version)
+    let mut fields: Vec<String> = shape
+        .plain_fields(version)
         .map(|field| show_field(field, version, request))
         .collect();
     if flexible {
@@ -83,7 +93,7 @@ fn show_struct(shape: &'static StructShape, version: i16, request: &RequestShape
     format!("{{{}}}", fields.join(", "))
 }
 
-fn show_field(field: &'static Field, version: i16, request: &RequestShape) -> String {
+fn show_field(field: &'static Field, version: i16, request: &MessageShape) -> String {
     let nullable = version >= field.nullable_from;
     format!(
         "{}:{}",
@@ -92,7 +102,7 @@ fn show_field(field: &'static Field, version: i16, request: &RequestShape) -> St
     )
 }
 
-fn show_kind(kind: &'static Kind, nullable: bool, version: i16, request: &RequestShape) -> String {
+fn show_kind(kind: &'static Kind, nullable: bool, version: i16, request: &MessageShape) -> String {
     let compact = if version >= request.flexible_from {
         "COMPACT_"
     } else {

@@ -9,56 +9,41 @@ use super::shape::build::{
     INT32, STRING, array, boolean, bytes, int8, int16, int32, int64, records, string, structure,
     uuid,
 };
-use super::shape::{Field, Kind, NEVER, RequestShape, StructShape, VersionSpan};
+use super::shape::{Kind, MessageShape, NEVER, StructShape, message};
 use crate::api_versions;
 
-const fn request(
-    api_key: i16,
-    first: i16,
-    last: i16,
-    flexible_from: i16,
-    body: &'static StructShape,
-) -> RequestShape {
-    RequestShape {
-        api_key,
-        versions: VersionSpan { first, last },
-        flexible_from,
-        body,
-    }
-}
-
 /// Every request the guard knows, in the order of the keys.
-pub(crate) static REQUESTS: &[RequestShape] = &[
-    request(0, 3, 13, 9, &PRODUCE),
-    request(1, 4, 18, 12, &FETCH),
-    request(2, 1, 11, 6, &LIST_OFFSETS),
-    request(3, 0, 13, 9, &METADATA),
-    request(8, 2, 9, 8, &OFFSET_COMMIT),
-    request(9, 1, 9, 6, &OFFSET_FETCH),
-    request(10, 0, 6, 3, &FIND_COORDINATOR),
-    request(11, 0, 9, 6, &JOIN_GROUP),
-    request(12, 0, 4, 4, &HEARTBEAT),
-    request(13, 0, 5, 4, &LEAVE_GROUP),
-    request(14, 0, 5, 4, &SYNC_GROUP),
-    request(15, 0, 6, 5, &DESCRIBE_GROUPS),
-    request(16, 0, 5, 3, &LIST_GROUPS),
-    request(17, 0, 1, NEVER, &SASL_HANDSHAKE),
-    request(18, 0, 5, 3, &API_VERSIONS),
-    request(19, 2, 7, 5, &CREATE_TOPICS),
-    request(20, 1, 6, 4, &DELETE_TOPICS),
-    request(21, 0, 2, 2, &DELETE_RECORDS),
-    request(22, 0, 5, 2, &INIT_PRODUCER_ID),
-    request(23, 2, 4, 4, &OFFSET_FOR_LEADER_EPOCH),
-    request(32, 1, 4, 4, &DESCRIBE_CONFIGS),
-    request(33, 0, 2, 2, &ALTER_CONFIGS),
-    request(35, 1, 5, 2, &DESCRIBE_LOG_DIRS),
-    request(36, 0, 2, 2, &SASL_AUTHENTICATE),
-    request(37, 0, 3, 2, &CREATE_PARTITIONS),
-    request(42, 0, 2, 2, &DELETE_GROUPS),
-    request(44, 0, 1, 1, &INCREMENTAL_ALTER_CONFIGS),
-    request(47, 0, 0, NEVER, &OFFSET_DELETE),
-    request(60, 0, 2, 0, &DESCRIBE_CLUSTER),
-    request(75, 0, 0, 0, &DESCRIBE_TOPIC_PARTITIONS),
+pub(crate) static REQUESTS: &[MessageShape] = &[
+    message(0, 3, 13, 9, &PRODUCE),
+    message(1, 4, 18, 12, &FETCH),
+    message(2, 1, 11, 6, &LIST_OFFSETS),
+    message(3, 0, 13, 9, &METADATA),
+    message(8, 2, 9, 8, &OFFSET_COMMIT),
+    message(9, 1, 9, 6, &OFFSET_FETCH),
+    message(10, 0, 6, 3, &FIND_COORDINATOR),
+    message(11, 0, 9, 6, &JOIN_GROUP),
+    message(12, 0, 4, 4, &HEARTBEAT),
+    message(13, 0, 5, 4, &LEAVE_GROUP),
+    message(14, 0, 5, 4, &SYNC_GROUP),
+    message(15, 0, 6, 5, &DESCRIBE_GROUPS),
+    message(16, 0, 5, 3, &LIST_GROUPS),
+    message(17, 0, 1, NEVER, &SASL_HANDSHAKE),
+    message(18, 0, 5, 3, &API_VERSIONS),
+    message(19, 2, 7, 5, &CREATE_TOPICS),
+    message(20, 1, 6, 4, &DELETE_TOPICS),
+    message(21, 0, 2, 2, &DELETE_RECORDS),
+    message(22, 0, 5, 2, &INIT_PRODUCER_ID),
+    message(23, 2, 4, 4, &OFFSET_FOR_LEADER_EPOCH),
+    message(32, 1, 4, 4, &DESCRIBE_CONFIGS),
+    message(33, 0, 2, 2, &ALTER_CONFIGS),
+    message(35, 1, 5, 2, &DESCRIBE_LOG_DIRS),
+    message(36, 0, 2, 2, &SASL_AUTHENTICATE),
+    message(37, 0, 3, 2, &CREATE_PARTITIONS),
+    message(42, 0, 2, 2, &DELETE_GROUPS),
+    message(44, 0, 1, 1, &INCREMENTAL_ALTER_CONFIGS),
+    message(47, 0, 0, NEVER, &OFFSET_DELETE),
+    message(60, 0, 2, 0, &DESCRIBE_CLUSTER),
+    message(75, 0, 0, 0, &DESCRIBE_TOPIC_PARTITIONS),
 ];
 
 const PRODUCE: StructShape = StructShape::of::<m::ProduceRequest>(&[
@@ -443,14 +428,3 @@ const DESCRIBE_CURSOR: StructShape =
         string("topic_name"),
         int32("partition_index"),
     ]);
-
-/// The fields `shape` has at `version`, in wire order, tagged ones excluded.
-pub(crate) fn plain_fields(
-    shape: &'static StructShape,
-    version: i16,
-) -> impl Iterator<Item = &'static Field> {
-    shape
-        .fields
-        .iter()
-        .filter(move |field| field.tag.is_none() && field.versions.contains(version))
-}
