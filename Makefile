@@ -13,39 +13,36 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The workspace, and what stands outside it because it builds differently.
 export MANIFESTS := Cargo.toml $(wildcard crates/*/fuzz/Cargo.toml compat-tests/*/Cargo.toml)
 
-# .ci/setup leaves .cargo/rocksdb.toml, which tells cargo where the compiled RocksDB is.
-CARGO := cargo --config .cargo/rocksdb.toml
-
 help: ## This list.
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 18
 
-run: setup ## Build for release and start a broker on 127.0.0.1:9092, with its data in ./data.
-	exec $(CARGO) run --locked --release --package tidewater-server -- broker --config deploy/local.properties
+run: ## Build for release and start a broker on 127.0.0.1:9092, with its data in ./data.
+	exec .ci/setup cargo run --locked --release --package tidewater-server -- broker --config deploy/local.properties
 
-test: setup ## The whole suite: every crate, brokers over real sockets, and other people's clients.
-	$(CARGO) build --locked --package tidewater-server
-	$(CARGO) test --locked --workspace --no-fail-fast
+test: ## The whole suite: every crate, brokers over real sockets, and other people's clients.
+	.ci/setup cargo test --locked --workspace --no-fail-fast
+	.ci/setup cargo build --locked --package tidewater-server
 	compat-tests/run --ci
 
-lint: setup ## Format, clippy, dependencies and licences, generated docs. Never writes.
-	@.ci/lint
+lint: ## Format, clippy, dependencies and licences, generated docs. Never writes.
+	@.ci/setup .ci/lint
 
-fix: setup ## Format, and apply what clippy can mend by itself.
+fix: ## Apply what clippy can mend by itself, then format.
+	.ci/setup cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
 	for manifest in $(MANIFESTS); do cargo fmt --all --manifest-path $$manifest; done
-	$(CARGO) clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
 
-docs: setup ## Regenerate the pages under docs/ that come from the code's tables.
-	UPDATE_DOCS=1 $(CARGO) test --locked --quiet --workspace generated_docs
+docs: ## Regenerate the pages under docs/ that come from the code's tables.
+	UPDATE_DOCS=1 .ci/setup cargo test --locked --quiet --workspace generated_docs
 
-bench: setup ## Measure the partition store again (docs/performance.md).
-	$(CARGO) bench --locked --package tidewater-storage
+bench: ## Measure the partition store again (docs/performance.md).
+	.ci/setup cargo bench --locked --package tidewater-storage
 
-compat: setup ## Other people's clients: all of them, or one with SUITE=kcat
-	$(CARGO) build --locked --release --package tidewater-server
+compat: ## Other people's clients: all of them, or one with SUITE=kcat
+	.ci/setup cargo build --locked --release --package tidewater-server
 	compat-tests/run $(SUITE)
 
-fuzz: setup ## Each fuzz target for FUZZ_SECONDS (20), or one with TARGET=frame
-	@.ci/fuzz $(TARGET)
+fuzz: ## Each fuzz target for FUZZ_SECONDS (20), or one with TARGET=frame
+	@.ci/setup .ci/fuzz $(TARGET)
 
 setup: ## Only install what building needs: packages, toolchain, RocksDB.
 	@.ci/setup

@@ -20,3 +20,8 @@ fi
 
 # took SECONDS: "12 s" or "3 min 04 s".
 took() { if [ "$1" -lt 60 ]; then echo "$1 s"; else printf '%d min %02d s\n' $(($1 / 60)) $(($1 % 60)); fi; }
+
+# Cargo hands --config to its own commands only; clippy and the like are told by the environment.
+if [ -f .cargo/rocksdb.toml ]; then
+    eval "$(sed -n 's/^\(ROCKSDB_[A-Z_]*\) = \("[^"$`]*"\)$/export \1=\2/p' .cargo/rocksdb.toml)"
+fi

@@ -14,16 +14,23 @@ async fn get(broker: &TestBroker, path: &str) -> (u16, String) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status");
     (status, body.to_owned())
 }
 
 /// A metric's value, all its labels summed.
 fn value(page: &str, name: &str) -> f64 {
     let samples = page.lines().filter(|line| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
     });
-    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    samples
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 #[tokio::test]
@@ -33,7 +40,11 @@ async fn a_serving_broker_is_live_ready_and_started() {
         assert_eq!(get(&broker, path).await.0, 200, "{path}");
     }
     let (status, body) = get(&broker, "/health/ready?verbose").await;
-    assert_eq!((status, body.contains("\"ready\":true")), (200, true), "{body}");
+    assert_eq!(
+        (status, body.contains("\"ready\":true")),
+        (200, true),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -56,10 +67,16 @@ async fn metrics_count_what_clients_did() {
 fn page(metrics: &str) -> String {
     let mut families: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
     for line in metrics.lines() {
-        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+        if let Some((name, help)) = line
+            .strip_prefix("# HELP ")
+            .and_then(|rest| rest.split_once(' '))
+        {
             families.entry(name).or_default().0 = help;
         }
-        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+        if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.split_once(' '))
+        {
             families.entry(name).or_default().1 = kind;
         }
     }
@@ -67,7 +84,10 @@ fn page(metrics: &str) -> String {
         "# Metrics\n\nWhat `/metrics` on the admin listener shows, generated from a running broker (`make docs`).\n\n\
          | metric | type | meaning |\n|---|---|---|\n",
     );
-    for (name, (help, kind)) in families.iter().filter(|(name, _)| name.starts_with("tidewater_")) {
+    for (name, (help, kind)) in families
+        .iter()
+        .filter(|(name, _)| name.starts_with("tidewater_"))
+    {
         page.push_str(&format!("| `{name}` | {kind} | {help} |\n"));
     }
     page
@@ -83,5 +103,8 @@ async fn generated_docs_metrics_page_is_current() {
         std::fs::write(path, &expected).expect("the page can be written");
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(found == expected, "docs/metrics.md is stale: run `make docs`");
+    assert!(
+        found == expected,
+        "docs/metrics.md is stale: run `make docs`"
+    );
 }

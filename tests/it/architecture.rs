@@ -12,7 +12,10 @@ const BELOW: &[(&str, &[&str])] = &[
     ("cluster", &["wire"]),
     ("coordinator", &["wire"]),
     ("security", &["wire"]),
-    ("broker", &["storage", "cluster", "coordinator", "security", "wire"]),
+    (
+        "broker",
+        &["storage", "cluster", "coordinator", "security", "wire"],
+    ),
     ("server", &["broker", "wire"]),
 ];
 
@@ -24,7 +27,10 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("anyhow", &["wire", "server"]),
     ("clap", &["server"]),
     ("tracing-subscriber", &["server"]),
-    ("tokio", &["wire", "cluster", "security", "broker", "server"]),
+    (
+        "tokio",
+        &["wire", "cluster", "security", "broker", "server"],
+    ),
 ];
 
 /// What stands in no source outside the given places (a room, or a file under `crates/`), tests left out.
@@ -40,7 +46,12 @@ const ABSENT: &[(&[&str], &[&str], &str)] = &[
         "wall time comes through one door, or as an argument",
     ),
     (
-        &["process::exit", "process::abort", "env::args", "tokio::signal"],
+        &[
+            "process::exit",
+            "process::abort",
+            "env::args",
+            "tokio::signal",
+        ],
         &["server"],
         "argv, signals and the exit code are the program's",
     ),
@@ -89,7 +100,9 @@ fn every_room_uses_only_what_its_row_on_the_architecture_page_allows() {
     for (room, manifest) in &rooms {
         for name in &manifest.dependencies {
             if !rows[room].contains(name) {
-                offences.push(format!("crates/{room} uses {name}, which its row does not name"));
+                offences.push(format!(
+                    "crates/{room} uses {name}, which its row does not name"
+                ));
             }
         }
     }
@@ -107,7 +120,9 @@ fn rooms_import_downwards_only_and_the_four_in_the_middle_never_each_other() {
         };
         for name in manifest.dependencies.union(&manifest.dev_dependencies) {
             if below.contains_key(name.as_str()) && !allowed.contains(&name.as_str()) {
-                offences.push(format!("crates/{room} imports {name}, which is not below it"));
+                offences.push(format!(
+                    "crates/{room} imports {name}, which is not below it"
+                ));
             }
         }
     }
@@ -120,7 +135,10 @@ fn crates_that_carry_a_decision_stay_in_the_rooms_they_were_decided_for() {
     for (room, manifest) in &rooms() {
         for (name, allowed) in RESERVED {
             if manifest.dependencies.contains(*name) && !allowed.contains(&room.as_str()) {
-                offences.push(format!("crates/{room} uses {name}, reserved to {}", allowed.join(" and ")));
+                offences.push(format!(
+                    "crates/{room} uses {name}, reserved to {}",
+                    allowed.join(" and ")
+                ));
             }
         }
     }
@@ -132,12 +150,18 @@ fn every_room_takes_the_workspaces_lints_and_opens_with_its_promise() {
     let mut offences = Vec::new();
     for (room, manifest) in &rooms() {
         if !manifest.workspace_lints {
-            offences.push(format!("crates/{room}/Cargo.toml lacks [lints] workspace = true"));
+            offences.push(format!(
+                "crates/{room}/Cargo.toml lacks [lints] workspace = true"
+            ));
         }
-        let roots = ["lib.rs", "main.rs"].map(|name| root().join("crates").join(room).join("src").join(name));
+        let roots = ["lib.rs", "main.rs"]
+            .map(|name| root().join("crates").join(room).join("src").join(name));
         for file in roots.iter().filter(|file| file.exists()) {
             if !read(file).starts_with("//!") {
-                offences.push(format!("{} does not open with what the room promises", shown(file)));
+                offences.push(format!(
+                    "{} does not open with what the room promises",
+                    shown(file)
+                ));
             }
         }
     }
@@ -150,7 +174,11 @@ fn what_the_architecture_calls_absent_is_absent_from_the_sources() {
     let crates = root().join("crates");
     for room in rooms().keys() {
         for file in rust_files(&crates.join(room).join("src")) {
-            let place = file.strip_prefix(&crates).unwrap().to_string_lossy().replace('\\', "/");
+            let place = file
+                .strip_prefix(&crates)
+                .unwrap()
+                .to_string_lossy()
+                .replace('\\', "/");
             for (number, line) in product_lines(&read(&file)) {
                 offences.extend(offences_in(&place, room, number, &line));
             }
@@ -164,15 +192,24 @@ fn the_top_level_holds_nothing_but_its_known_names() {
     let ignored = read(".gitignore");
     let ignored: Vec<&str> = ignored.lines().map(|line| line.trim_matches('/')).collect();
     let is_ignored = |name: &str| {
-        ignored.iter().any(|pattern| match pattern.strip_prefix('*') {
-            Some(end) => name.ends_with(end),
-            None => *pattern == name,
-        })
+        ignored
+            .iter()
+            .any(|pattern| match pattern.strip_prefix('*') {
+                Some(end) => name.ends_with(end),
+                None => *pattern == name,
+            })
     };
-    let strangers = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let strangers =
-        strangers.filter(|name| !name.starts_with('.') && !TOP_LEVEL.contains(&name.as_str()) && !is_ignored(name));
-    assert_none(strangers.map(|name| format!("{name} does not belong at the top level")).collect());
+    let strangers = std::fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let strangers = strangers.filter(|name| {
+        !name.starts_with('.') && !TOP_LEVEL.contains(&name.as_str()) && !is_ignored(name)
+    });
+    assert_none(
+        strangers
+            .map(|name| format!("{name} does not belong at the top level"))
+            .collect(),
+    );
 }
 
 #[test]
@@ -182,7 +219,10 @@ fn a_manifest_is_read_in_every_spelling_of_a_dependency() {
          [target.'cfg(unix)'.dependencies]\nd = \"1\"\n[dependencies.e]\nversion = \"1\"\n[build-dependencies]\nf = \"1\"\n\
          [dev-dependencies]\ng = \"1\"\n[lints]\nworkspace = true\n",
     );
-    assert_eq!(Vec::from_iter(manifest.dependencies), ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(
+        Vec::from_iter(manifest.dependencies),
+        ["a", "b", "c", "d", "e", "f"]
+    );
     assert_eq!(Vec::from_iter(manifest.dev_dependencies), ["g"]);
     assert!(manifest.workspace_lints);
 }
@@ -191,16 +231,28 @@ fn a_manifest_is_read_in_every_spelling_of_a_dependency() {
 fn comments_and_tests_do_not_count_as_product_code() {
     let source = "//! println!\nfn a() {\n    b(); // print!(\n}\n#[cfg(test)]\nmod far;\nfn c() {}\n#[cfg(test)]\n\
                   mod tests {\n    fn d() { println!(); }\n}\n";
-    let lines: Vec<_> = product_lines(source).into_iter().map(|(_, line)| line).collect();
+    let lines: Vec<_> = product_lines(source)
+        .into_iter()
+        .map(|(_, line)| line)
+        .collect();
     assert_eq!(lines, ["fn a() {", "    b(); ", "}", "fn c() {}"]);
 }
 
 #[test]
 fn an_absent_thing_is_found_where_it_must_not_be_and_let_be_where_it_may() {
     let line = "let now = SystemTime::now();";
-    assert_eq!(offences_in("storage/src/log.rs", "storage", 7, line).len(), 1);
-    assert_eq!(offences_in("broker/src/clock.rs", "broker", 7, line), [] as [String; 0]);
-    assert_eq!(offences_in("server/src/main.rs", "server", 7, "println!(\"ready\");"), [] as [String; 0]);
+    assert_eq!(
+        offences_in("storage/src/log.rs", "storage", 7, line).len(),
+        1
+    );
+    assert_eq!(
+        offences_in("broker/src/clock.rs", "broker", 7, line),
+        [] as [String; 0]
+    );
+    assert_eq!(
+        offences_in("server/src/main.rs", "server", 7, "println!(\"ready\");"),
+        [] as [String; 0]
+    );
 }
 
 /// What a `Cargo.toml` says that matters here. Names as the sources see them, so rooms without their prefix.
@@ -215,7 +267,11 @@ impl Manifest {
     fn parse(text: &str) -> Manifest {
         let mut manifest = Manifest::default();
         let mut section = String::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
             if let Some(name) = line.strip_prefix('[') {
                 section = name.trim_end_matches(']').to_owned();
                 if let Some((kind, name)) = section.split_once("dependencies.") {
@@ -233,14 +289,20 @@ impl Manifest {
     }
 
     fn add(&mut self, kind: &str, name: &str) {
-        let names = if kind.ends_with("dev-") { &mut self.dev_dependencies } else { &mut self.dependencies };
+        let names = if kind.ends_with("dev-") {
+            &mut self.dev_dependencies
+        } else {
+            &mut self.dependencies
+        };
         names.insert(name.to_owned());
     }
 }
 
 /// Room → its manifest, for every folder in `crates/`.
 fn rooms() -> BTreeMap<String, Manifest> {
-    let folders = std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = std::fs::read_dir(root().join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let rooms: BTreeMap<_, _> = folders
         .filter(|folder| folder.join("Cargo.toml").exists())
         .map(|folder| {
@@ -268,7 +330,9 @@ fn code_spans(column: &str) -> impl Iterator<Item = String> {
 }
 
 fn offences_in(place: &str, room: &str, number: usize, line: &str) -> Vec<String> {
-    let broken = ABSENT.iter().filter(|(_, allowed, _)| !allowed.contains(&room) && !allowed.contains(&place));
+    let broken = ABSENT
+        .iter()
+        .filter(|(_, allowed, _)| !allowed.contains(&room) && !allowed.contains(&place));
     broken
         .flat_map(|(things, _, reason)| {
             let found = things.iter().filter(|thing| line.contains(**thing));
@@ -285,7 +349,9 @@ fn product_lines(source: &str) -> Vec<(usize, String)> {
         if line.trim() == "#[cfg(test)]" {
             match lines.peek() {
                 // By the house's order an inline test module is the last thing in its file.
-                Some((_, next)) if next.trim_start().starts_with("mod ") && next.ends_with('{') => break,
+                Some((_, next)) if next.trim_start().starts_with("mod ") && next.ends_with('{') => {
+                    break;
+                }
                 _ => {
                     lines.next();
                     continue;
@@ -326,7 +392,10 @@ fn read(file: impl AsRef<Path>) -> String {
 }
 
 fn shown(file: &Path) -> String {
-    file.strip_prefix(root()).unwrap_or(file).display().to_string()
+    file.strip_prefix(root())
+        .unwrap_or(file)
+        .display()
+        .to_string()
 }
 
 fn assert_none(offences: Vec<String>) {

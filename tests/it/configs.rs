@@ -5,7 +5,9 @@ use wire::messages::alter_configs_request::{
     AlterConfigsResource as ReplacedResource, AlterableConfig as ReplacedConfig,
 };
 use wire::messages::describe_configs_request::DescribeConfigsResource;
-use wire::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult};
+use wire::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult,
+};
 use wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use wire::messages::{AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest};
 use wire::{ResponseError, StrBytes};
@@ -32,9 +34,18 @@ async fn describe(client: &mut Client, kind: i8, name: &str) -> DescribeConfigsR
     client.call(&request).await.results.remove(0)
 }
 
-async fn config(client: &mut Client, kind: i8, name: &str, key: &str) -> DescribeConfigsResourceResult {
+async fn config(
+    client: &mut Client,
+    kind: i8,
+    name: &str,
+    key: &str,
+) -> DescribeConfigsResourceResult {
     let described = describe(client, kind, name).await;
-    described.configs.into_iter().find(|config| config.name.as_str() == key).expect("the key is described")
+    described
+        .configs
+        .into_iter()
+        .find(|config| config.name.as_str() == key)
+        .expect("the key is described")
 }
 
 async fn alter(client: &mut Client, kind: i8, name: &str, ops: &[(&str, i8, &str)]) -> i16 {
@@ -54,18 +65,29 @@ async fn alter(client: &mut Client, kind: i8, name: &str, ops: &[(&str, i8, &str
 
 #[tokio::test]
 async fn every_topic_config_is_described_with_where_it_comes_from() {
-    let broker = TestBroker::start_with(&[("log.retention.hours", "24")]).await;
+    let broker = TestBroker::start_with(&[("log.retention.ms", "86400000")]).await;
     let mut client = broker.client().await;
-    client.create_topic("orders", 1, &[("segment.bytes", "2000000")]).await;
+    client
+        .create_topic("orders", 1, &[("segment.bytes", "2000000")])
+        .await;
     let own = config(&mut client, TOPIC, "orders", "segment.bytes").await;
     assert_eq!((own.value, own.config_source), (Some(text("2000000")), 1));
     let inherited = config(&mut client, TOPIC, "orders", "retention.ms").await;
-    assert_eq!((inherited.value, inherited.config_source), (Some(text("86400000")), 4));
+    assert_eq!(
+        (inherited.value, inherited.config_source),
+        (Some(text("86400000")), 4)
+    );
     let default = config(&mut client, TOPIC, "orders", "max.message.bytes").await;
-    assert_eq!((default.value, default.config_source), (Some(text("1048588")), 5));
+    assert_eq!(
+        (default.value, default.config_source),
+        (Some(text("1048588")), 5)
+    );
     assert!(default.documentation.is_some_and(|doc| !doc.is_empty()));
     let unknown = describe(&mut client, TOPIC, "nowhere").await;
-    assert_eq!(unknown.error_code, ResponseError::UnknownTopicOrPartition.code());
+    assert_eq!(
+        unknown.error_code,
+        ResponseError::UnknownTopicOrPartition.code()
+    );
     let stranger = describe(&mut client, BROKER, "99").await;
     assert_eq!(stranger.error_code, ResponseError::InvalidRequest.code());
 }
@@ -76,14 +98,50 @@ async fn a_changed_topic_config_is_in_force_when_the_change_is_answered_and_afte
     let mut client = broker.client().await;
     client.create_topic("orders", 1, &[]).await;
     let big = batch(&[&[b'x'; 2_000]]);
-    assert_eq!(client.try_produce("orders", 0, big.clone()).await.error_code, 0);
-    assert_eq!(alter(&mut client, TOPIC, "orders", &[("max.message.bytes", SET, "1000")]).await, 0);
+    assert_eq!(
+        client
+            .try_produce("orders", 0, big.clone())
+            .await
+            .error_code,
+        0
+    );
+    assert_eq!(
+        alter(
+            &mut client,
+            TOPIC,
+            "orders",
+            &[("max.message.bytes", SET, "1000")]
+        )
+        .await,
+        0
+    );
     let too_large = ResponseError::MessageTooLarge.code();
-    assert_eq!(client.try_produce("orders", 0, big.clone()).await.error_code, too_large);
+    assert_eq!(
+        client
+            .try_produce("orders", 0, big.clone())
+            .await
+            .error_code,
+        too_large
+    );
     broker.restart().await;
     let mut client = broker.client().await;
-    assert_eq!(client.try_produce("orders", 0, big.clone()).await.error_code, too_large);
-    assert_eq!(alter(&mut client, TOPIC, "orders", &[("max.message.bytes", DELETE, "")]).await, 0);
+    assert_eq!(
+        client
+            .try_produce("orders", 0, big.clone())
+            .await
+            .error_code,
+        too_large
+    );
+    assert_eq!(
+        alter(
+            &mut client,
+            TOPIC,
+            "orders",
+            &[("max.message.bytes", DELETE, "")]
+        )
+        .await,
+        0
+    );
     assert_eq!(client.try_produce("orders", 0, big).await.error_code, 0);
 }
 
@@ -92,14 +150,28 @@ async fn a_changed_broker_default_reaches_topics_that_have_no_value_of_their_own
     let broker = TestBroker::start().await;
     let mut client = broker.client().await;
     client.create_topic("plain", 1, &[]).await;
-    client.create_topic("own", 1, &[("max.message.bytes", "5000")]).await;
-    assert_eq!(alter(&mut client, BROKER, "", &[("message.max.bytes", SET, "1000")]).await, 0);
+    client
+        .create_topic("own", 1, &[("max.message.bytes", "5000")])
+        .await;
+    assert_eq!(
+        alter(
+            &mut client,
+            BROKER,
+            "",
+            &[("message.max.bytes", SET, "1000")]
+        )
+        .await,
+        0
+    );
     let big = batch(&[&[b'x'; 2_000]]);
     let plain = client.try_produce("plain", 0, big.clone()).await;
     assert_eq!(plain.error_code, ResponseError::MessageTooLarge.code());
     assert_eq!(client.try_produce("own", 0, big).await.error_code, 0);
     let described = config(&mut client, TOPIC, "plain", "max.message.bytes").await;
-    assert_eq!((described.value, described.config_source), (Some(text("1000")), 3));
+    assert_eq!(
+        (described.value, described.config_source),
+        (Some(text("1000")), 3)
+    );
 }
 
 #[tokio::test]
@@ -110,11 +182,38 @@ async fn what_cannot_be_changed_changes_nothing_and_says_why() {
     let invalid = ResponseError::InvalidConfig.code();
     let both = [("retention.ms", SET, "5"), ("no.such.key", SET, "1")];
     assert_eq!(alter(&mut client, TOPIC, "orders", &both).await, invalid);
-    assert_eq!(config(&mut client, TOPIC, "orders", "retention.ms").await.config_source, 5, "all or nothing");
-    assert_eq!(alter(&mut client, TOPIC, "orders", &[("retention.ms", APPEND, "5")]).await, invalid);
+    assert_eq!(
+        config(&mut client, TOPIC, "orders", "retention.ms")
+            .await
+            .config_source,
+        5,
+        "all or nothing"
+    );
+    assert_eq!(
+        alter(
+            &mut client,
+            TOPIC,
+            "orders",
+            &[("retention.ms", APPEND, "5")]
+        )
+        .await,
+        invalid
+    );
     let twice = [("retention.ms", SET, "5"), ("retention.ms", SET, "6")];
-    assert_eq!(alter(&mut client, TOPIC, "orders", &twice).await, ResponseError::InvalidRequest.code());
-    assert_eq!(alter(&mut client, TOPIC, "orders", &[("cleanup.policy", APPEND, "compact")]).await, 0);
+    assert_eq!(
+        alter(&mut client, TOPIC, "orders", &twice).await,
+        ResponseError::InvalidRequest.code()
+    );
+    assert_eq!(
+        alter(
+            &mut client,
+            TOPIC,
+            "orders",
+            &[("cleanup.policy", APPEND, "compact")]
+        )
+        .await,
+        0
+    );
     let policy = config(&mut client, TOPIC, "orders", "cleanup.policy").await;
     assert_eq!(policy.value, Some(text("delete,compact")));
 }
@@ -123,14 +222,30 @@ async fn what_cannot_be_changed_changes_nothing_and_says_why() {
 async fn the_older_call_replaces_everything() {
     let broker = TestBroker::start().await;
     let mut client = broker.client().await;
-    client.create_topic("orders", 1, &[("retention.ms", "5"), ("segment.ms", "7")]).await;
-    let entry = ReplacedConfig::default().with_name(text("segment.ms")).with_value(Some(text("9")));
+    client
+        .create_topic("orders", 1, &[("retention.ms", "5"), ("segment.ms", "7")])
+        .await;
+    let entry = ReplacedConfig::default()
+        .with_name(text("segment.ms"))
+        .with_value(Some(text("9")));
     let resource = ReplacedResource::default()
         .with_resource_type(TOPIC)
         .with_resource_name(text("orders"))
         .with_configs(vec![entry]);
-    let answer = client.call(&AlterConfigsRequest::default().with_resources(vec![resource])).await;
+    let answer = client
+        .call(&AlterConfigsRequest::default().with_resources(vec![resource]))
+        .await;
     assert_eq!(answer.responses[0].error_code, 0);
-    assert_eq!(config(&mut client, TOPIC, "orders", "segment.ms").await.value, Some(text("9")));
-    assert_eq!(config(&mut client, TOPIC, "orders", "retention.ms").await.config_source, 5);
+    assert_eq!(
+        config(&mut client, TOPIC, "orders", "segment.ms")
+            .await
+            .value,
+        Some(text("9"))
+    );
+    assert_eq!(
+        config(&mut client, TOPIC, "orders", "retention.ms")
+            .await
+            .config_source,
+        5
+    );
 }

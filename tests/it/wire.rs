@@ -23,28 +23,44 @@ fn request(key: i16, version: i16, correlation_id: i32, body: &[u8]) -> BytesMut
 }
 
 async fn answer(stream: &mut TcpStream) -> Vec<u8> {
-    let len = timeout(PATIENCE, stream.read_i32()).await.expect("in time").expect("a length");
+    let len = timeout(PATIENCE, stream.read_i32())
+        .await
+        .expect("in time")
+        .expect("a length");
     let mut body = vec![0; usize::try_from(len).expect("not negative")];
-    timeout(PATIENCE, stream.read_exact(&mut body)).await.expect("in time").expect("a body");
+    timeout(PATIENCE, stream.read_exact(&mut body))
+        .await
+        .expect("in time")
+        .expect("a body");
     body
 }
 
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
-    matches!(timeout(PATIENCE, stream.read_to_end(&mut rest)).await, Ok(Ok(0)) | Ok(Err(_)))
+    matches!(
+        timeout(PATIENCE, stream.read_to_end(&mut rest)).await,
+        Ok(Ok(0)) | Ok(Err(_))
+    )
 }
 
 async fn serves(addr: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(addr).await.expect("accepts");
-    stream.write_all(&request(18, 0, 1, &[])).await.expect("sent");
+    stream
+        .write_all(&request(18, 0, 1, &[]))
+        .await
+        .expect("sent");
     answer(&mut stream).await[..4] == 1_i32.to_be_bytes()
 }
 
 #[tokio::test]
-async fn an_unknown_version_of_api_versions_is_answered_with_35_in_version_0_and_the_connection_lives() {
+async fn an_unknown_version_of_api_versions_is_answered_with_35_in_version_0_and_the_connection_lives()
+ {
     let broker = TestBroker::start().await;
     let mut stream = TcpStream::connect(broker.addr()).await.expect("accepts");
-    stream.write_all(&request(18, 99, 7, b"\xff\xff\xff")).await.expect("sent");
+    stream
+        .write_all(&request(18, 99, 7, b"\xff\xff\xff"))
+        .await
+        .expect("sent");
     let body = answer(&mut stream).await;
     assert_eq!(body[..4], 7_i32.to_be_bytes());
     assert_eq!(body[4..6], 35_i16.to_be_bytes());
@@ -52,7 +68,10 @@ async fn an_unknown_version_of_api_versions_is_answered_with_35_in_version_0_and
     let rows: Vec<&[u8]> = body[10..].chunks(6).collect();
     assert_eq!(rows.len(), usize::try_from(keys).expect("a count"));
     assert!(rows.iter().any(|row| row[..2] == 18_i16.to_be_bytes()));
-    stream.write_all(&request(18, 0, 8, &[])).await.expect("sent");
+    stream
+        .write_all(&request(18, 0, 8, &[]))
+        .await
+        .expect("sent");
     assert_eq!(answer(&mut stream).await[..4], 8_i32.to_be_bytes());
 }
 
@@ -67,10 +86,18 @@ async fn produce_is_advertised_from_0() {
 #[tokio::test]
 async fn what_is_not_spoken_ends_the_connection_without_an_answer() {
     let broker = TestBroker::start().await;
-    let cases = [("an unknown key", 999, 0), ("a version too high", 3, 99), ("a version too low", 1, 0), ("negative", 3, -1)];
+    let cases = [
+        ("an unknown key", 999, 0),
+        ("a version too high", 3, 99),
+        ("a version too low", 1, 0),
+        ("negative", 3, -1),
+    ];
     for (what, key, version) in cases {
         let mut stream = TcpStream::connect(broker.addr()).await.expect("accepts");
-        stream.write_all(&request(key, version, 1, &[0; 16])).await.expect("sent");
+        stream
+            .write_all(&request(key, version, 1, &[0; 16]))
+            .await
+            .expect("sent");
         assert!(is_closed(&mut stream).await, "{what}");
     }
     assert!(serves(broker.addr()).await);
@@ -84,9 +111,24 @@ async fn hostile_lengths_cost_the_client_its_connection_and_the_broker_nothing()
         ("huge frame", i32::MAX.to_be_bytes().to_vec()),
         ("frame of two bytes", vec![0, 0, 0, 2, 0, 3]),
         ("empty frame", vec![0, 0, 0, 0]),
-        ("metadata v0, 2^31-1 topics", request(3, 0, 1, &[0x7f, 0xff, 0xff, 0xff]).to_vec()),
-        ("metadata v9, 2^32-2 topics", request(3, 9, 1, &[0, 0xff, 0xff, 0xff, 0xff, 0x0f]).to_vec()),
-        ("produce, endless topics", request(0, 3, 1, &[0xff, 0xff, 0, 1, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff]).to_vec()),
+        (
+            "metadata v0, 2^31-1 topics",
+            request(3, 0, 1, &[0x7f, 0xff, 0xff, 0xff]).to_vec(),
+        ),
+        (
+            "metadata v9, 2^32-2 topics",
+            request(3, 9, 1, &[0, 0xff, 0xff, 0xff, 0xff, 0x0f]).to_vec(),
+        ),
+        (
+            "produce, endless topics",
+            request(
+                0,
+                3,
+                1,
+                &[0xff, 0xff, 0, 1, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff],
+            )
+            .to_vec(),
+        ),
         ("fetch, negative array", request(1, 4, 1, &[0; 17]).to_vec()),
     ];
     for (what, bytes) in frames {
@@ -106,7 +148,10 @@ async fn pipelined_requests_are_answered_in_order_even_when_the_first_one_waits(
     let fetch = wire::codec::encode_request(&fetch, 1, "test", 12).expect("encodes");
     stream.write_all(&fetch).await.expect("sent");
     for id in 2..40 {
-        stream.write_all(&request(18, 0, id, &[])).await.expect("sent");
+        stream
+            .write_all(&request(18, 0, id, &[]))
+            .await
+            .expect("sent");
     }
     for id in 1..40_i32 {
         assert_eq!(answer(&mut stream).await[..4], id.to_be_bytes());
@@ -129,19 +174,31 @@ async fn a_request_that_arrives_byte_by_byte_is_answered() {
 async fn connections_beyond_the_cap_of_an_address_are_closed_and_places_come_back() {
     let broker = TestBroker::start_with(&[("max.connections.per.ip", "2")]).await;
     let mut first = TcpStream::connect(broker.addr()).await.expect("accepts");
-    first.write_all(&request(18, 0, 1, &[])).await.expect("sent");
+    first
+        .write_all(&request(18, 0, 1, &[]))
+        .await
+        .expect("sent");
     answer(&mut first).await;
     let mut second = TcpStream::connect(broker.addr()).await.expect("accepts");
-    second.write_all(&request(18, 0, 1, &[])).await.expect("sent");
+    second
+        .write_all(&request(18, 0, 1, &[]))
+        .await
+        .expect("sent");
     answer(&mut second).await;
-    let mut third = TcpStream::connect(broker.addr()).await.expect("the kernel accepts");
+    let mut third = TcpStream::connect(broker.addr())
+        .await
+        .expect("the kernel accepts");
     assert!(is_closed(&mut third).await);
     drop(first);
     // The place is free once the broker has seen the close; until then a new connection is closed at once.
     timeout(PATIENCE, async {
         loop {
-            let mut stream = TcpStream::connect(broker.addr()).await.expect("the kernel accepts");
-            if stream.write_all(&request(18, 0, 1, &[])).await.is_ok() && stream.read_i32().await.is_ok() {
+            let mut stream = TcpStream::connect(broker.addr())
+                .await
+                .expect("the kernel accepts");
+            if stream.write_all(&request(18, 0, 1, &[])).await.is_ok()
+                && stream.read_i32().await.is_ok()
+            {
                 return;
             }
         }

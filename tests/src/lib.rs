@@ -16,8 +16,8 @@ use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopi
 use wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use wire::messages::produce_response::PartitionProduceResponse;
 use wire::messages::{
-    BrokerId, CreateTopicsRequest, CreateTopicsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
-    ListOffsetsRequest, ProduceRequest, TopicName,
+    BrokerId, CreateTopicsRequest, CreateTopicsResponse, FetchRequest, FetchResponse,
+    InitProducerIdRequest, ListOffsetsRequest, ProduceRequest, TopicName,
 };
 use wire::{Request, StrBytes};
 
@@ -37,8 +37,15 @@ impl TestBroker {
     /// With some keys set otherwise.
     pub async fn start_with(overrides: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let overrides = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut this = Self { broker: None, overrides, dir };
+        let overrides = overrides
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let mut this = Self {
+            broker: None,
+            overrides,
+            dir,
+        };
         this.boot().await;
         this
     }
@@ -78,8 +85,11 @@ impl TestBroker {
 
     /// Starts on the directory as it is.
     pub async fn boot(&mut self) {
-        let overrides: Vec<(&str, &str)> =
-            self.overrides.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let overrides: Vec<(&str, &str)> = self
+            .overrides
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
         let config = Config::for_tests_with(self.dir.path(), &overrides);
         self.broker = Some(Broker::start(config).await.expect("the broker starts"));
     }
@@ -127,9 +137,14 @@ pub struct Producer {
 
 /// Wall time, for timestamps that must be acceptable.
 pub fn now_ms() -> i64 {
-    #[allow(clippy::disallowed_methods, reason = "tests stamp records as clients do")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "tests stamp records as clients do"
+    )]
     let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64
+    now.duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_millis() as i64
 }
 
 /// A batch of these values, stamped now.
@@ -139,7 +154,13 @@ pub fn batch(values: &[&[u8]]) -> Bytes {
 
 /// A compressed batch.
 pub fn compressed(values: &[&[u8]], codec: Codec) -> Bytes {
-    build(values, BatchOptions { codec, ..BatchOptions::default() })
+    build(
+        values,
+        BatchOptions {
+            codec,
+            ..BatchOptions::default()
+        },
+    )
 }
 
 /// A batch of an idempotent producer.
@@ -157,7 +178,9 @@ pub fn sequenced(values: &[&[u8]], producer: Producer, first_sequence: i32) -> B
 pub fn build(values: &[&[u8]], options: BatchOptions) -> Bytes {
     let mut builder = BatchBuilder::new(options);
     for value in values {
-        builder.append(now_ms(), None, Some(value), &[]).expect("the record fits");
+        builder
+            .append(now_ms(), None, Some(value), &[])
+            .expect("the record fits");
     }
     builder.build().expect("a batch")
 }
@@ -166,19 +189,28 @@ impl Client {
     pub async fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.expect("the broker accepts");
         let mut connection = Connection::new(stream, "test");
-        connection.negotiate().await.expect("the broker says what it speaks");
+        connection
+            .negotiate()
+            .await
+            .expect("the broker says what it speaks");
         Self { connection }
     }
 
     /// One call at the best common version.
     pub async fn call<R: Request>(&mut self, request: &R) -> R::Response {
-        let version = self.connection.version_for::<R>().expect("a common version");
+        let version = self
+            .connection
+            .version_for::<R>()
+            .expect("a common version");
         self.call_at(request, version).await
     }
 
     /// One call at this version.
     pub async fn call_at<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
-        self.connection.call(request, version).await.expect("an answer")
+        self.connection
+            .call(request, version)
+            .await
+            .expect("an answer")
     }
 
     /// The connection itself.
@@ -186,7 +218,12 @@ impl Client {
         &mut self.connection
     }
 
-    pub async fn create_topic(&mut self, name: &str, partitions: i32, configs: &[(&str, &str)]) -> uuid::Uuid {
+    pub async fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> uuid::Uuid {
         let response = self.try_create_topic(name, partitions, configs).await;
         let topic = &response.topics[0];
         assert_eq!(topic.error_code, 0, "{:?}", topic.error_message);
@@ -209,7 +246,12 @@ impl Client {
             .with_num_partitions(partitions)
             .with_replication_factor(1)
             .with_configs(configs.collect());
-        self.call(&CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000)).await
+        self.call(
+            &CreateTopicsRequest::default()
+                .with_topics(vec![topic])
+                .with_timeout_ms(10_000),
+        )
+        .await
     }
 
     /// Appends and returns the base offset.
@@ -219,7 +261,12 @@ impl Client {
         response.base_offset
     }
 
-    pub async fn try_produce(&mut self, topic: &str, partition: i32, batch: Bytes) -> PartitionProduceResponse {
+    pub async fn try_produce(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        batch: Bytes,
+    ) -> PartitionProduceResponse {
         let request = produce_request(topic, partition, batch, -1);
         let mut response = self.call_at(&request, 12).await;
         response.responses.remove(0).partition_responses.remove(0)
@@ -227,19 +274,29 @@ impl Client {
 
     /// What lies at and above `from`, waiting up to a second for something.
     pub async fn fetch(&mut self, topic: &str, partition: i32, from: i64) -> Fetched {
-        let response = self.call_at(&fetch_request(topic, partition, from, 1_000), 12).await;
+        let response = self
+            .call_at(&fetch_request(topic, partition, from, 1_000), 12)
+            .await;
         fetched(response)
     }
 
     /// (offset, timestamp) for a timestamp or one of the special ones.
-    pub async fn list_offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> (i16, i64, i64) {
+    pub async fn list_offset(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        timestamp: i64,
+    ) -> (i16, i64, i64) {
         let asked = ListOffsetsPartition::default()
             .with_partition_index(partition)
             .with_current_leader_epoch(-1)
             .with_timestamp(timestamp);
-        let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]);
-        let request =
-            ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
+        let topic = ListOffsetsTopic::default()
+            .with_name(topic_name(topic))
+            .with_partitions(vec![asked]);
+        let request = ListOffsetsRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_topics(vec![topic]);
         let response = self.call_at(&request, 9).await;
         let answer = &response.topics[0].partitions[0];
         (answer.error_code, answer.offset, answer.timestamp)
@@ -253,7 +310,10 @@ impl Client {
             .with_producer_epoch(-1);
         let response = self.call(&request).await;
         assert_eq!(response.error_code, 0);
-        Producer { id: response.producer_id.0, epoch: response.producer_epoch }
+        Producer {
+            id: response.producer_id.0,
+            epoch: response.producer_epoch,
+        }
     }
 }
 
@@ -262,9 +322,16 @@ pub fn topic_name(name: &str) -> TopicName {
 }
 
 pub fn produce_request(topic: &str, partition: i32, batch: Bytes, acks: i16) -> ProduceRequest {
-    let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
-    let topic = TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]);
-    ProduceRequest::default().with_acks(acks).with_timeout_ms(10_000).with_topic_data(vec![topic])
+    let data = PartitionProduceData::default()
+        .with_index(partition)
+        .with_records(Some(batch));
+    let topic = TopicProduceData::default()
+        .with_name(topic_name(topic))
+        .with_partition_data(vec![data]);
+    ProduceRequest::default()
+        .with_acks(acks)
+        .with_timeout_ms(10_000)
+        .with_topic_data(vec![topic])
 }
 
 /// A sessionless fetch of one partition by name, for v12.
@@ -276,7 +343,9 @@ pub fn fetch_request(topic: &str, partition: i32, from: i64, max_wait_ms: i32) -
         .with_last_fetched_epoch(-1)
         .with_log_start_offset(-1)
         .with_partition_max_bytes(1 << 20);
-    let topic = FetchTopic::default().with_topic(topic_name(topic)).with_partitions(vec![wanted]);
+    let topic = FetchTopic::default()
+        .with_topic(topic_name(topic))
+        .with_partitions(vec![wanted]);
     FetchRequest::default()
         .with_replica_id(BrokerId(-1))
         .with_max_wait_ms(max_wait_ms)

@@ -46,9 +46,14 @@ pub(crate) async fn serve(admin: Admin, socket: TcpListener, stop: CancellationT
         .route("/health/live", get(|| async { "live\n" }))
         .route("/health/ready", get(ready))
         .route("/health/startup", get(startup))
-        .route("/log-level", get(log_level).put(set_log_level).post(set_log_level))
+        .route(
+            "/log-level",
+            get(log_level).put(set_log_level).post(set_log_level),
+        )
         .with_state(admin);
-    let served = axum::serve(socket, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
+    let served = axum::serve(socket, router)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await;
     if let Err(error) = served {
         warn!(%error, "the admin endpoint ended");
     }
@@ -68,12 +73,19 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 /// Gauges that are only worth computing when somebody looks.
 fn refresh(ctx: &Context) {
     let table = ctx.topics.table();
-    let partitions: usize = table.iter().map(|topic| topic.local_partitions().count()).sum();
+    let partitions: usize = table
+        .iter()
+        .map(|topic| topic.local_partitions().count())
+        .sum();
     let as_gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
     ctx.metrics.topics.set(as_gauge(table.len()));
     ctx.metrics.partitions.set(as_gauge(partitions));
-    ctx.metrics.fetch_sessions.set(as_gauge(ctx.fetch_sessions.len()));
-    ctx.metrics.memory_available_bytes.set(as_gauge(ctx.memory.available()));
+    ctx.metrics
+        .fetch_sessions
+        .set(as_gauge(ctx.fetch_sessions.len()));
+    ctx.metrics
+        .memory_available_bytes
+        .set(as_gauge(ctx.memory.available()));
 }
 
 /// Why the broker is not ready, in words; empty when it is.
@@ -84,26 +96,48 @@ fn reasons(stage: &Stage) -> Vec<String> {
         Stage::Serving(ctx) => {
             let offline = ctx.store.dirs().into_iter().filter_map(|dir| {
                 let reason = dir.offline?;
-                Some(format!("log directory {} is offline: {reason}", dir.path.display()))
+                Some(format!(
+                    "log directory {} is offline: {reason}",
+                    dir.path.display()
+                ))
             });
             offline.collect()
         }
     }
 }
 
-async fn ready(State(admin): State<Admin>, Query(query): Query<HashMap<String, String>>) -> Response {
+async fn ready(
+    State(admin): State<Admin>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
     let reasons = reasons(&admin.stage.read());
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     if query.contains_key("verbose") {
-        return (status, axum::Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response();
+        return (
+            status,
+            axum::Json(json!({ "ready": reasons.is_empty(), "reasons": reasons })),
+        )
+            .into_response();
     }
-    let text = if reasons.is_empty() { "ready\n".to_owned() } else { reasons.join("\n") + "\n" };
+    let text = if reasons.is_empty() {
+        "ready\n".to_owned()
+    } else {
+        reasons.join("\n") + "\n"
+    };
     (status, text).into_response()
 }
 
 async fn startup(State(admin): State<Admin>) -> Response {
     match &*admin.stage.read() {
-        Stage::Starting(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("starting: {what}\n")).into_response(),
+        Stage::Starting(what) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("starting: {what}\n"),
+        )
+            .into_response(),
         Stage::Serving(_) | Stage::Stopping => "started\n".into_response(),
     }
 }
@@ -114,7 +148,10 @@ async fn log_level() -> &'static str {
 
 async fn set_log_level(State(admin): State<Admin>, filter: String) -> Response {
     let Some(set) = &admin.set_log_filter else {
-        return (StatusCode::NOT_IMPLEMENTED, "the program that embeds this broker keeps its log filter to itself\n")
+        return (
+            StatusCode::NOT_IMPLEMENTED,
+            "the program that embeds this broker keeps its log filter to itself\n",
+        )
             .into_response();
     };
     match set(filter.trim()) {

@@ -73,7 +73,9 @@ impl Api {
             min: H::MIN,
             max: H::MAX,
             after_appends: true,
-            run: |ctx, connection, head, body| Box::pin(decode_handle_encode::<H>(ctx, connection, head, body)),
+            run: |ctx, connection, head, body| {
+                Box::pin(decode_handle_encode::<H>(ctx, connection, head, body))
+            },
         }
     }
 }
@@ -88,7 +90,9 @@ pub(crate) static APIS: &[Api] = &[
         min: handlers::produce::MIN,
         max: handlers::produce::MAX,
         after_appends: false,
-        run: |ctx, connection, head, body| Box::pin(handlers::produce::run(ctx, connection, head, body)),
+        run: |ctx, connection, head, body| {
+            Box::pin(handlers::produce::run(ctx, connection, head, body))
+        },
     },
     Api {
         key: 1,
@@ -97,7 +101,9 @@ pub(crate) static APIS: &[Api] = &[
         min: handlers::fetch::MIN,
         max: handlers::fetch::MAX,
         after_appends: true,
-        run: |ctx, connection, head, body| Box::pin(handlers::fetch::run(ctx, connection, head, body)),
+        run: |ctx, connection, head, body| {
+            Box::pin(handlers::fetch::run(ctx, connection, head, body))
+        },
     },
     Api::of::<handlers::list_offsets::ListOffsets>(),
     Api::of::<handlers::metadata::Metadata>(),
@@ -109,7 +115,9 @@ pub(crate) static APIS: &[Api] = &[
         min: handlers::api_versions::MIN,
         max: handlers::api_versions::MAX,
         after_appends: false,
-        run: |ctx, connection, head, body| Box::pin(handlers::api_versions::run(ctx, connection, head, body)),
+        run: |ctx, connection, head, body| {
+            Box::pin(handlers::api_versions::run(ctx, connection, head, body))
+        },
     },
     Api::of::<handlers::create_topics::CreateTopics>(),
     Api::of::<handlers::delete_topics::DeleteTopics>(),
@@ -125,7 +133,11 @@ pub(crate) static APIS: &[Api] = &[
         min: handlers::describe_log_dirs::MIN,
         max: handlers::describe_log_dirs::MAX,
         after_appends: true,
-        run: |ctx, connection, head, body| Box::pin(handlers::describe_log_dirs::run(ctx, connection, head, body)),
+        run: |ctx, connection, head, body| {
+            Box::pin(handlers::describe_log_dirs::run(
+                ctx, connection, head, body,
+            ))
+        },
     },
     Api::of::<handlers::create_partitions::CreatePartitions>(),
     Api::of::<handlers::incremental_alter_configs::IncrementalAlterConfigs>(),
@@ -135,7 +147,9 @@ pub(crate) static APIS: &[Api] = &[
 
 /// The row of `key`, if we speak it.
 pub(crate) fn api(key: i16) -> Option<(usize, &'static Api)> {
-    APIS.binary_search_by_key(&key, |api| api.key).ok().map(|index| (index, &APIS[index]))
+    APIS.binary_search_by_key(&key, |api| api.key)
+        .ok()
+        .map(|index| (index, &APIS[index]))
 }
 
 /// Stage 1 of one request. A key or version we do not speak ends the connection without an answer, as Kafka does
@@ -153,7 +167,10 @@ pub(crate) async fn dispatch(
     let in_range = (api.min..=api.max).contains(&head.api_version);
     if !in_range && api.key != handlers::api_versions::KEY {
         metrics.refused.inc();
-        return Answer::Close(format!("unsupported version {} of {}", head.api_version, api.name));
+        return Answer::Close(format!(
+            "unsupported version {} of {}",
+            head.api_version, api.name
+        ));
     }
     metrics.requests.inc();
     metrics.request_bytes.inc_by(body.len() as u64);
@@ -167,7 +184,10 @@ pub(crate) async fn dispatch(
             let ctx = Arc::clone(ctx);
             Answer::Later(Box::pin(async move {
                 let reply = later.await;
-                ctx.metrics.api(index).seconds.observe(started.elapsed().as_secs_f64());
+                ctx.metrics
+                    .api(index)
+                    .seconds
+                    .observe(started.elapsed().as_secs_f64());
                 reply
             }))
         }
@@ -186,21 +206,38 @@ async fn decode_handle_encode<H: Handler>(
 ) -> Answer {
     let request = match codec::decode::<H::Request>(head.api_version, body) {
         Ok(request) => request,
-        Err(error) => return Answer::Close(format!("malformed {} v{}: {error}", H::NAME, head.api_version)),
+        Err(error) => {
+            return Answer::Close(format!(
+                "malformed {} v{}: {error}",
+                H::NAME,
+                head.api_version
+            ));
+        }
     };
-    let call = Call { request, version: head.api_version, connection };
+    let call = Call {
+        request,
+        version: head.api_version,
+        connection,
+    };
     let response = H::handle(&ctx, call).await;
     encode(&response, &head, head.api_version)
 }
 
 /// Encodes a response as a whole frame of `version`. A response that its version cannot carry is our bug: the connection ends, and the
 /// log says which.
-pub(crate) fn encode<R: wire::Encodable + wire::HeaderVersion>(response: &R, head: &RequestHead, version: i16) -> Answer {
+pub(crate) fn encode<R: wire::Encodable + wire::HeaderVersion>(
+    response: &R,
+    head: &RequestHead,
+    version: i16,
+) -> Answer {
     match codec::encode_response(response, head.correlation_id, head.api_key, version) {
         Ok(frame) => Answer::Now(frame.into()),
         Err(error) => {
             tracing::error!(key = head.api_key, version, %error, "a response could not be encoded");
-            Answer::Close(format!("response to key {} v{version} not encodable: {error}", head.api_key))
+            Answer::Close(format!(
+                "response to key {} v{version} not encodable: {error}",
+                head.api_key
+            ))
         }
     }
 }
@@ -223,11 +260,17 @@ mod tests {
         );
         for api in APIS {
             let note = if api.advertised_min < api.min {
-                format!("advertised from {}, so that older librdkafka sees the codecs (KAFKA-18659)", api.advertised_min)
+                format!(
+                    "advertised from {}, so that older librdkafka sees the codecs (KAFKA-18659)",
+                    api.advertised_min
+                )
             } else {
                 String::new()
             };
-            page.push_str(&format!("| {} | {} | {}–{} | {note} |\n", api.key, api.name, api.min, api.max));
+            page.push_str(&format!(
+                "| {} | {} | {}–{} | {note} |\n",
+                api.key, api.name, api.min, api.max
+            ));
         }
         page
     }
@@ -244,7 +287,11 @@ mod tests {
 
     #[test]
     fn only_produce_advertises_less_than_it_accepts() {
-        let below: Vec<_> = APIS.iter().filter(|api| api.advertised_min < api.min).map(|api| api.name).collect();
+        let below: Vec<_> = APIS
+            .iter()
+            .filter(|api| api.advertised_min < api.min)
+            .map(|api| api.name)
+            .collect();
         assert_eq!(below, ["Produce"]);
     }
 }

@@ -111,7 +111,10 @@ impl Broker {
     }
 
     /// Like [`Broker::start`], with the embedder's registry and log filter.
-    #[allow(clippy::disallowed_methods, reason = "measures the start for people and metrics only")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "measures the start for people and metrics only"
+    )]
     pub async fn start_embedded(config: Config, embedding: Embedding) -> Result<Self, StartError> {
         let began = Instant::now();
         let registry = embedding.registry.unwrap_or_default();
@@ -131,7 +134,8 @@ impl Broker {
         let controller = open_metadata(&config, incarnation).await?;
         *admin.stage.write() = Stage::Starting("recovering logs");
         let waiters = Arc::new(WaiterTable::default());
-        let (store, recovery) = open_store(&config, &controller, Arc::clone(&waiters), registry).await?;
+        let (store, recovery) =
+            open_store(&config, &controller, Arc::clone(&waiters), registry).await?;
         let ctx = Arc::new(Context {
             node_id: config.node_id,
             controller,
@@ -155,9 +159,19 @@ impl Broker {
             move |stop| follow_image(ctx, stop)
         });
         *admin.stage.write() = Stage::Serving(Arc::clone(&ctx));
-        ctx.metrics.ready_seconds.observe(began.elapsed().as_secs_f64());
+        ctx.metrics
+            .ready_seconds
+            .observe(began.elapsed().as_secs_f64());
         info!(?recovery, node_id = ctx.node_id, topics = ctx.topics.table().len(), took = ?began.elapsed(), "serving");
-        Ok(Self { ctx, admin, listeners, admin_addr, tasks, connections, stop_admin })
+        Ok(Self {
+            ctx,
+            admin,
+            listeners,
+            admin_addr,
+            tasks,
+            connections,
+            stop_admin,
+        })
     }
 
     /// The address of the first listener.
@@ -196,7 +210,10 @@ impl Broker {
         self.ctx.stop.cancel();
         self.tasks.finished().await;
         self.connections.close();
-        if tokio::time::timeout(DRAIN_MAX, self.connections.wait()).await.is_err() {
+        if tokio::time::timeout(DRAIN_MAX, self.connections.wait())
+            .await
+            .is_err()
+        {
             warn!("connections did not finish in time; closing the store under them");
         }
         self.ctx.controller.close().await;
@@ -226,7 +243,10 @@ async fn start_admin(
     for AdminListener { host, port } in &config.admin_listeners {
         let socket = TcpListener::bind((if host.is_empty() { "::" } else { host }, *port))
             .await
-            .map_err(|source| StartError::Bind { listener: format!("admin.listeners http://{host}:{port}"), source })?;
+            .map_err(|source| StartError::Bind {
+                listener: format!("admin.listeners http://{host}:{port}"),
+                source,
+            })?;
         first = first.or(socket.local_addr().ok());
         tokio::spawn(admin_http::serve(admin.clone(), socket, stop.clone()));
     }
@@ -236,9 +256,12 @@ async fn start_admin(
 async fn bind_all(config: &Config) -> Result<Vec<(TcpListener, Arc<Listener>)>, StartError> {
     let mut sockets = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
-        let socket = listener::bind(listener)
+        let socket = listener::bind(listener, &config.network)
             .await
-            .map_err(|source| StartError::Bind { listener: listener.to_string(), source })?;
+            .map_err(|source| StartError::Bind {
+                listener: listener.to_string(),
+                source,
+            })?;
         sockets.push((socket, Arc::clone(listener)));
     }
     Ok(sockets)
@@ -246,13 +269,18 @@ async fn bind_all(config: &Config) -> Result<Vec<(TcpListener, Arc<Listener>)>, 
 
 async fn open_metadata(config: &Config, incarnation: Uuid) -> Result<Controller, StartError> {
     let path = config.store.dirs[0].join("meta");
-    let failed = |source: cluster::OpenError| StartError::Metadata { path: path.clone(), source };
+    let failed = |source: cluster::OpenError| StartError::Metadata {
+        path: path.clone(),
+        source,
+    };
     let opened = tokio::task::spawn_blocking({
         let path = path.clone();
         move || EmbeddedStore::open(&path)
     })
     .await;
-    let store = opened.map_err(|panic| StartError::Interrupted(panic.to_string()))?.map_err(|error| failed(error.into()))?;
+    let store = opened
+        .map_err(|panic| StartError::Interrupted(panic.to_string()))?
+        .map_err(|error| failed(error.into()))?;
     let options = ControllerOptions {
         node_id: config.node_id,
         incarnation,
@@ -273,8 +301,12 @@ async fn open_store(
     registry: Registry,
 ) -> Result<(Arc<Store>, RecoverySummary), StartError> {
     let options = config.store_options(&controller.image().cluster_id);
-    let opened = tokio::task::spawn_blocking(move || Store::open_with_summary(options, Arc::new(SystemClock), waiters, &registry)).await;
-    let (store, recovery) = opened.map_err(|panic| StartError::Interrupted(panic.to_string()))??;
+    let opened = tokio::task::spawn_blocking(move || {
+        Store::open_with_summary(options, Arc::new(SystemClock), waiters, &registry)
+    })
+    .await;
+    let (store, recovery) =
+        opened.map_err(|panic| StartError::Interrupted(panic.to_string()))??;
     Ok((Arc::new(store), recovery))
 }
 
@@ -288,7 +320,12 @@ async fn register(
     let listeners = sockets.iter().filter_map(|(socket, listener)| {
         let (host, port) = listener.advertised_to(socket.local_addr().ok()?);
         let port = u32::try_from(port).ok()?;
-        Some(cluster::Listener { name: listener.name.clone(), host, port, security_protocol: 0 })
+        Some(cluster::Listener {
+            name: listener.name.clone(),
+            host,
+            port,
+            security_protocol: 0,
+        })
     });
     let dirs = ctx.store.dirs();
     let registration = BrokerRegistration {
@@ -318,15 +355,12 @@ fn serve_all(
     tasks: &Tasks,
     connections: &TaskTracker,
 ) -> Vec<BoundListener> {
-    let network = &ctx.config().network;
-    let limits = Arc::new(ConnectionLimits::new(
-        network.connections_max,
-        network.connections_per_ip_max,
-        network.connections_per_ip_overrides.clone(),
-    ));
+    let limits = Arc::new(ConnectionLimits::default());
     let mut bound = Vec::with_capacity(sockets.len());
     for (socket, listener) in sockets {
-        let Ok(addr) = socket.local_addr() else { continue };
+        let Ok(addr) = socket.local_addr() else {
+            continue;
+        };
         let advertised = match listener.advertised {
             Advertised::Connection => None,
             Advertised::Address { .. } | Advertised::Own => {
@@ -334,9 +368,16 @@ fn serve_all(
                 Some(format!("{host}:{port}"))
             }
         };
-        bound.push(BoundListener { name: listener.name.clone(), addr, advertised });
-        let (ctx, limits, connections) = (Arc::clone(ctx), Arc::clone(&limits), connections.clone());
-        tasks.spawn("accept", move |stop| listener::accept(ctx, socket, listener, limits, connections, stop));
+        bound.push(BoundListener {
+            name: listener.name.clone(),
+            addr,
+            advertised,
+        });
+        let (ctx, limits, connections) =
+            (Arc::clone(ctx), Arc::clone(&limits), connections.clone());
+        tasks.spawn("accept", move |stop| {
+            listener::accept(ctx, socket, listener, limits, connections, stop)
+        });
     }
     bound
 }

@@ -14,6 +14,10 @@ pub(crate) struct SystemClock;
 impl storage::Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
     fn now_ms(&self) -> i64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| {
+                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+            })
     }
 }

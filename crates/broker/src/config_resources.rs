@@ -17,14 +17,20 @@ pub(crate) struct Refused {
 
 impl Refused {
     pub(crate) fn new(code: ResponseError, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }
 
 impl From<AlterError> for Refused {
     fn from(error: AlterError) -> Self {
-        let code =
-            if error.is_invalid_config() { ResponseError::InvalidConfig } else { ResponseError::InvalidRequest };
+        let code = if error.is_invalid_config() {
+            ResponseError::InvalidConfig
+        } else {
+            ResponseError::InvalidRequest
+        };
         Self::new(code, error.to_string())
     }
 }
@@ -48,9 +54,10 @@ impl Resource {
         match resource_type {
             TOPIC => match ctx.image().topic(name) {
                 Some(topic) => Ok(Self::Topic(Arc::clone(topic))),
-                None if cluster::check_topic_name(name).is_err() => {
-                    Err(Refused::new(ResponseError::InvalidTopicException, format!("Topic name {name:?} is not valid.")))
-                }
+                None if cluster::check_topic_name(name).is_err() => Err(Refused::new(
+                    ResponseError::InvalidTopicException,
+                    format!("Topic name {name:?} is not valid."),
+                )),
                 None => Err(Refused::new(
                     ResponseError::UnknownTopicOrPartition,
                     format!("The topic '{name}' does not exist."),
@@ -60,7 +67,10 @@ impl Resource {
             BROKER if name.parse() == Ok(ctx.node_id) => Ok(Self::ThisBroker),
             BROKER => Err(Refused::new(
                 ResponseError::InvalidRequest,
-                format!("Unexpected broker id, expected {} or empty string, but received {name}", ctx.node_id),
+                format!(
+                    "Unexpected broker id, expected {} or empty string, but received {name}",
+                    ctx.node_id
+                ),
             )),
             other => Err(Refused::new(
                 ResponseError::InvalidRequest,
@@ -79,21 +89,34 @@ impl Resource {
         validate_only: bool,
     ) -> Result<(), Refused> {
         let (resource, altered) = match self {
-            Self::Topic(image) => (ConfigResource::Topic(image.name.to_string()), topic(&image.configs)?),
-            Self::ThisBroker => (ConfigResource::Broker(ctx.node_id), broker(BrokerScope::This)?),
+            Self::Topic(image) => (
+                ConfigResource::Topic(image.name.to_string()),
+                topic(&image.configs)?,
+            ),
+            Self::ThisBroker => (
+                ConfigResource::Broker(ctx.node_id),
+                broker(BrokerScope::This)?,
+            ),
             Self::AllBrokers => (ConfigResource::BrokerDefault, broker(BrokerScope::Cluster)?),
         };
         if validate_only || altered.changes.is_empty() {
             return Ok(());
         }
         let min_isr = match &resource {
-            ConfigResource::Topic(_) if altered.changes.contains_key(MIN_ISR) => {
-                Some(ctx.config().topic_settings(&altered.overrides).min_insync_replicas)
-            }
+            ConfigResource::Topic(_) if altered.changes.contains_key(MIN_ISR) => Some(
+                ctx.config()
+                    .topic_settings(&altered.overrides)
+                    .min_insync_replicas,
+            ),
             _ => None,
         };
         let ops = ConfigOps::Incremental(altered.changes);
-        let change = ConfigChange { resource, ops, expected_revision: None, min_isr };
+        let change = ConfigChange {
+            resource,
+            ops,
+            expected_revision: None,
+            min_isr,
+        };
         for outcome in ctx.controller.alter_configs(vec![change], false).await {
             outcome.map_err(|error| refused(&error))?;
         }
@@ -103,5 +126,8 @@ impl Resource {
 }
 
 fn refused(error: &AlterConfigError) -> Refused {
-    Refused::new(crate::error_code::for_alter_config(error), error.to_string())
+    Refused::new(
+        crate::error_code::for_alter_config(error),
+        error.to_string(),
+    )
 }

@@ -47,7 +47,10 @@ struct Dynamic {
 
 impl Settings {
     pub(crate) fn new(config: Config) -> Self {
-        Self { current: ArcSwap::from_pointee(config), dynamic: Mutex::default() }
+        Self {
+            current: ArcSwap::from_pointee(config),
+            dynamic: Mutex::default(),
+        }
     }
 }
 
@@ -84,7 +87,12 @@ impl Context {
 
     /// Rebuilds the configuration if the image's dynamic settings for brokers are others than before.
     fn follow_dynamic_settings(&self, image: &ClusterImage) -> bool {
-        let values = |resource| image.config(&resource).map(|config| Arc::clone(&config.values)).unwrap_or_default();
+        let values = |resource| {
+            image
+                .config(&resource)
+                .map(|config| Arc::clone(&config.values))
+                .unwrap_or_default()
+        };
         let next = Dynamic {
             cluster: values(ConfigResource::BrokerDefault),
             broker: values(ConfigResource::Broker(self.node_id)),
@@ -97,7 +105,11 @@ impl Context {
         for warning in warnings {
             warn!("{warning}");
         }
-        info!(cluster = next.cluster.len(), broker = next.broker.len(), "dynamic settings applied");
+        info!(
+            cluster = next.cluster.len(),
+            broker = next.broker.len(),
+            "dynamic settings applied"
+        );
         self.settings.current.store(Arc::new(config));
         *dynamic = next;
         true

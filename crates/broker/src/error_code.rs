@@ -1,35 +1,45 @@
 //! The one interpreter between the rooms' errors and Kafka's codes. No match has a `_` arm, so a new failure does not
 //! compile until somebody decides what a client should do about it.
 
-use cluster::{AlterConfigError, ControllerError, CreatePartitionsError, CreateTopicError, DeleteTopicError};
+use cluster::{
+    AlterConfigError, ControllerError, CreatePartitionsError, CreateTopicError, DeleteTopicError,
+};
 use storage::validate::InvalidBatch;
 use storage::{AppendError, ChangeError, ReadError};
 use wire::ResponseError;
+use wire::batch::{BatchError, MAGIC};
 
-/// What a client should do about a batch that is not acceptable as it is.
+/// What a client should do about a batch that is not acceptable as it is. The codes are those that a Kafka 4.4 answers
+/// for the same bytes, except where it answers −1 or stores what it cannot read.
 pub(crate) fn for_batch(error: &InvalidBatch) -> ResponseError {
     match error {
-        // The bytes changed on the way, or were never a batch: the client may send them again.
-        InvalidBatch::Corrupt(_) | InvalidBatch::WrongChecksum { .. } | InvalidBatch::BaseOffset { .. } => {
-            ResponseError::CorruptMessage
+        // The bytes changed on the way: the client may send them again.
+        InvalidBatch::Corrupt(BatchError::InvalidLength { .. })
+        | InvalidBatch::WrongChecksum { .. } => ResponseError::CorruptMessage,
+        InvalidBatch::UnsupportedMagic { magic } if *magic > MAGIC => ResponseError::CorruptMessage,
+        // A client that splits its batches may succeed.
+        InvalidBatch::TooLarge { .. } | InvalidBatch::DecompressedTooLarge { .. } => {
+            ResponseError::MessageTooLarge
         }
-        InvalidBatch::TooLarge { .. } => ResponseError::MessageTooLarge,
         InvalidBatch::InvalidTimestamp { .. } => ResponseError::InvalidTimestamp,
+        InvalidBatch::UnsupportedCodec { .. } => ResponseError::UnsupportedCompressionType,
+        InvalidBatch::TransactionWithoutProducer => {
+            ResponseError::TransactionalIdAuthorizationFailed
+        }
         InvalidBatch::CompressionFailed { .. } => ResponseError::UnknownServerError,
         // Sending it again cannot help.
         InvalidBatch::NoBatch
+        | InvalidBatch::Corrupt(_)
         | InvalidBatch::UnsupportedMagic { .. }
         | InvalidBatch::MoreThanOneBatch { .. }
-        | InvalidBatch::UnsupportedCodec { .. }
+        | InvalidBatch::BaseOffset { .. }
         | InvalidBatch::RecordCount { .. }
         | InvalidBatch::ControlBatch
         | InvalidBatch::DeleteHorizon
         | InvalidBatch::ProducerSequence { .. }
-        | InvalidBatch::TransactionWithoutProducer
         | InvalidBatch::InvalidRecord { .. }
         | InvalidBatch::RejectedRecords { .. }
-        | InvalidBatch::Undecodable(_)
-        | InvalidBatch::DecompressedTooLarge { .. } => ResponseError::InvalidRecord,
+        | InvalidBatch::Undecodable(_) => ResponseError::InvalidRecord,
     }
 }
 
@@ -58,7 +68,9 @@ pub(crate) fn for_read(error: &ReadError) -> ResponseError {
         ReadError::Corrupt { .. } => ResponseError::CorruptMessage,
         ReadError::Deleted => ResponseError::UnknownTopicOrPartition,
         // `WouldBlock` never reaches a client: the read is repeated where it may block.
-        ReadError::WouldBlock | ReadError::Offline { .. } | ReadError::Engine(_) => ResponseError::KafkaStorageError,
+        ReadError::WouldBlock | ReadError::Offline { .. } | ReadError::Engine(_) => {
+            ResponseError::KafkaStorageError
+        }
     }
 }
 
@@ -114,7 +126,9 @@ pub(crate) fn for_create_partitions(error: &CreatePartitionsError) -> ResponseEr
         CreatePartitionsError::Unchanged { .. }
         | CreatePartitionsError::NotAnIncrease { .. }
         | CreatePartitionsError::TooManyPartitions { .. } => ResponseError::InvalidPartitions,
-        CreatePartitionsError::InvalidReplicationFactor(_) => ResponseError::InvalidReplicationFactor,
+        CreatePartitionsError::InvalidReplicationFactor(_) => {
+            ResponseError::InvalidReplicationFactor
+        }
         CreatePartitionsError::InvalidAssignment(_) => ResponseError::InvalidReplicaAssignment,
         CreatePartitionsError::Controller(error) => for_controller(error),
     }

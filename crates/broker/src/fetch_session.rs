@@ -51,7 +51,10 @@ struct Told {
     log_start_offset: i64,
 }
 
-const TOLD_NOTHING: Told = Told { high_watermark: -1, log_start_offset: -1 };
+const TOLD_NOTHING: Told = Told {
+    high_watermark: -1,
+    log_start_offset: -1,
+};
 
 /// What one partition's answer holds, as far as a session cares.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +85,12 @@ struct Session {
 
 impl Session {
     fn new(uses_topic_ids: bool, partitions: &[(TopicPartition, Wanted)]) -> Self {
-        let mut session = Self { next_epoch: 1, uses_topic_ids, slots: Vec::new(), index: HashMap::new() };
+        let mut session = Self {
+            next_epoch: 1,
+            uses_topic_ids,
+            slots: Vec::new(),
+            index: HashMap::new(),
+        };
         session.want(partitions);
         session
     }
@@ -93,7 +101,11 @@ impl Session {
                 Some(&at) => self.slots[at].wanted = *wanted,
                 None => {
                     self.index.insert(key.clone(), self.slots.len());
-                    self.slots.push(Slot { key: key.clone(), wanted: *wanted, told: TOLD_NOTHING });
+                    self.slots.push(Slot {
+                        key: key.clone(),
+                        wanted: *wanted,
+                        told: TOLD_NOTHING,
+                    });
                 }
             }
         }
@@ -109,19 +121,29 @@ impl Session {
     }
 
     fn reindex(&mut self) {
-        self.index = self.slots.iter().enumerate().map(|(at, slot)| (slot.key.clone(), at)).collect();
+        self.index = self
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(at, slot)| (slot.key.clone(), at))
+            .collect();
     }
 
     /// Whether the answer for a partition must be sent; remembers what is sent (`FetchSession.maybeUpdateResponseData`).
     fn must_tell(&mut self, key: &TopicPartition, given: &Given) -> bool {
-        let Some(&at) = self.index.get(key) else { return true };
+        let Some(&at) = self.index.get(key) else {
+            return true;
+        };
         let told = &mut self.slots[at].told;
         let news = given.has_records
             || given.redirects
             || given.is_error
             || told.high_watermark != given.high_watermark
             || told.log_start_offset != given.log_start_offset;
-        *told = Told { high_watermark: given.high_watermark, log_start_offset: given.log_start_offset };
+        *told = Told {
+            high_watermark: given.high_watermark,
+            log_start_offset: given.log_start_offset,
+        };
         if given.is_error {
             // After an error the high watermark counts as untold, so that recovery is reported.
             told.high_watermark = -1;
@@ -135,7 +157,10 @@ impl Session {
             return;
         }
         let served: std::collections::HashSet<&TopicPartition> = served.iter().collect();
-        let (back, mut front): (Vec<_>, Vec<_>) = self.slots.drain(..).partition(|slot| served.contains(&slot.key));
+        let (back, mut front): (Vec<_>, Vec<_>) = self
+            .slots
+            .drain(..)
+            .partition(|slot| served.contains(&slot.key));
         front.extend(back);
         self.slots = front;
         self.reindex();
@@ -183,12 +208,20 @@ pub(crate) struct SessionRequest<'a> {
 impl FetchSessions {
     /// `first_id` should be random, so that ids of before a restart are not mistaken for new ones.
     pub(crate) fn new(slots_max: usize, first_id: i32) -> Self {
-        Self { slots_max, sessions: Mutex::default(), next_id: AtomicI32::new(first_id.saturating_abs().max(1)) }
+        Self {
+            slots_max,
+            sessions: Mutex::default(),
+            next_id: AtomicI32::new(first_id.saturating_abs().max(1)),
+        }
     }
 
     /// Resolves a request's session. Errors: 70 for an unknown id, 71 for a wrong epoch, 106 when a session of names is
     /// continued with ids or the other way round.
-    pub(crate) fn plan(&self, request: &SessionRequest<'_>, now: Instant) -> Result<FetchPlan, ResponseError> {
+    pub(crate) fn plan(
+        &self,
+        request: &SessionRequest<'_>,
+        now: Instant,
+    ) -> Result<FetchPlan, ResponseError> {
         if request.epoch == FINAL_EPOCH || request.epoch == INITIAL_EPOCH {
             if request.id != 0 {
                 self.sessions.lock().remove(&request.id);
@@ -196,16 +229,29 @@ impl FetchSessions {
             let handle = if request.epoch == INITIAL_EPOCH {
                 self.open(request, now)
             } else {
-                SessionHandle { id: 0, session: None, is_incremental: false }
+                SessionHandle {
+                    id: 0,
+                    session: None,
+                    is_incremental: false,
+                }
             };
-            return Ok(FetchPlan { handle, partitions: request.partitions.to_vec() });
+            return Ok(FetchPlan {
+                handle,
+                partitions: request.partitions.to_vec(),
+            });
         }
         self.resume(request, now)
     }
 
-    fn resume(&self, request: &SessionRequest<'_>, now: Instant) -> Result<FetchPlan, ResponseError> {
+    fn resume(
+        &self,
+        request: &SessionRequest<'_>,
+        now: Instant,
+    ) -> Result<FetchPlan, ResponseError> {
         let mut sessions = self.sessions.lock();
-        let cached = sessions.get_mut(&request.id).ok_or(ResponseError::FetchSessionIdNotFound)?;
+        let cached = sessions
+            .get_mut(&request.id)
+            .ok_or(ResponseError::FetchSessionIdNotFound)?;
         let shared = Arc::clone(&cached.session);
         let mut session = shared.lock();
         if session.next_epoch != request.epoch {
@@ -218,25 +264,49 @@ impl FetchSessions {
         session.forget(request.forgotten);
         if session.slots.is_empty() {
             sessions.remove(&request.id);
-            let handle = SessionHandle { id: 0, session: None, is_incremental: false };
-            return Ok(FetchPlan { handle, partitions: Vec::new() });
+            let handle = SessionHandle {
+                id: 0,
+                session: None,
+                is_incremental: false,
+            };
+            return Ok(FetchPlan {
+                handle,
+                partitions: Vec::new(),
+            });
         }
-        session.next_epoch = if session.next_epoch == i32::MAX { 1 } else { session.next_epoch + 1 };
+        session.next_epoch = if session.next_epoch == i32::MAX {
+            1
+        } else {
+            session.next_epoch + 1
+        };
         cached.used = now;
         cached.size = session.slots.len();
-        let partitions = session.slots.iter().map(|slot| (slot.key.clone(), slot.wanted)).collect();
+        let partitions = session
+            .slots
+            .iter()
+            .map(|slot| (slot.key.clone(), slot.wanted))
+            .collect();
         drop(session);
-        let handle = SessionHandle { id: request.id, session: Some(shared), is_incremental: true };
+        let handle = SessionHandle {
+            id: request.id,
+            session: Some(shared),
+            is_incremental: true,
+        };
         Ok(FetchPlan { handle, partitions })
     }
 
     fn open(&self, request: &SessionRequest<'_>, now: Instant) -> SessionHandle {
-        let none = SessionHandle { id: 0, session: None, is_incremental: false };
+        let none = SessionHandle {
+            id: 0,
+            session: None,
+            is_incremental: false,
+        };
         if request.partitions.is_empty() || self.slots_max == 0 {
             return none;
         }
         let mut sessions = self.sessions.lock();
-        if sessions.len() >= self.slots_max && !evict(&mut sessions, request.partitions.len(), now) {
+        if sessions.len() >= self.slots_max && !evict(&mut sessions, request.partitions.len(), now)
+        {
             return none;
         }
         let id = loop {
@@ -245,10 +315,25 @@ impl FetchSessions {
                 break id;
             }
         };
-        let session = Arc::new(Mutex::new(Session::new(request.uses_topic_ids, request.partitions)));
+        let session = Arc::new(Mutex::new(Session::new(
+            request.uses_topic_ids,
+            request.partitions,
+        )));
         let size = request.partitions.len();
-        sessions.insert(id, Cached { session: Arc::clone(&session), created: now, used: now, size });
-        SessionHandle { id, session: Some(session), is_incremental: false }
+        sessions.insert(
+            id,
+            Cached {
+                session: Arc::clone(&session),
+                created: now,
+                used: now,
+                size,
+            },
+        );
+        SessionHandle {
+            id,
+            session: Some(session),
+            is_incremental: false,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -259,7 +344,10 @@ impl FetchSessions {
 /// Makes room for a session of `size` partitions: the longest idle one goes if it has been idle long enough, else the
 /// smallest of those that have had their time, if it is smaller (`FetchSessionCache.tryEvict`).
 fn evict(sessions: &mut HashMap<i32, Cached>, size: usize, now: Instant) -> bool {
-    let idle = sessions.iter().min_by_key(|(_, cached)| cached.used).map(|(&id, cached)| (id, cached.used));
+    let idle = sessions
+        .iter()
+        .min_by_key(|(_, cached)| cached.used)
+        .map(|(&id, cached)| (id, cached.used));
     if let Some((id, used)) = idle
         && now.saturating_duration_since(used) > EVICTION_MIN
     {
@@ -288,11 +376,19 @@ impl SessionHandle {
 
     /// Decides which partitions the response names, and remembers what it says. `given` is in serving order.
     pub(crate) fn select(&self, given: &[(&TopicPartition, Given)]) -> Vec<bool> {
-        let Some(session) = &self.session else { return vec![true; given.len()] };
+        let Some(session) = &self.session else {
+            return vec![true; given.len()];
+        };
         let mut session = session.lock();
-        let selected = given.iter().map(|(key, given)| session.must_tell(key, given) || !self.is_incremental).collect();
-        let served: Vec<_> =
-            given.iter().filter(|(_, given)| given.has_records).map(|(key, _)| (*key).clone()).collect();
+        let selected = given
+            .iter()
+            .map(|(key, given)| session.must_tell(key, given) || !self.is_incremental)
+            .collect();
+        let served: Vec<_> = given
+            .iter()
+            .filter(|(_, given)| given.has_records)
+            .map(|(key, _)| (*key).clone())
+            .collect();
         session.rotate(&served);
         selected
     }
@@ -303,19 +399,43 @@ mod tests {
     use super::*;
 
     fn at(name: &str, partition: i32) -> TopicPartition {
-        TopicPartition { topic: TopicRef::Name(name.into()), partition }
+        TopicPartition {
+            topic: TopicRef::Name(name.into()),
+            partition,
+        }
     }
 
     fn from(fetch_offset: i64) -> Wanted {
-        Wanted { fetch_offset, bytes_max: 1024, current_leader_epoch: -1, last_fetched_epoch: -1 }
+        Wanted {
+            fetch_offset,
+            bytes_max: 1024,
+            current_leader_epoch: -1,
+            last_fetched_epoch: -1,
+        }
     }
 
-    fn request<'a>(id: i32, epoch: i32, partitions: &'a [(TopicPartition, Wanted)]) -> SessionRequest<'a> {
-        SessionRequest { id, epoch, uses_topic_ids: false, partitions, forgotten: &[] }
+    fn request<'a>(
+        id: i32,
+        epoch: i32,
+        partitions: &'a [(TopicPartition, Wanted)],
+    ) -> SessionRequest<'a> {
+        SessionRequest {
+            id,
+            epoch,
+            uses_topic_ids: false,
+            partitions,
+            forgotten: &[],
+        }
     }
 
     fn quiet(high_watermark: i64) -> Given {
-        Given { high_watermark, log_start_offset: 0, has_records: false, is_error: false, redirects: false }
+        Given {
+            high_watermark,
+            log_start_offset: 0,
+            has_records: false,
+            is_error: false,
+            redirects: false,
+        }
     }
 
     #[tokio::test]
@@ -323,11 +443,18 @@ mod tests {
         let sessions = FetchSessions::new(10, 7);
         let now = crate::clock::monotonic();
         let both = [(at("a", 0), from(0)), (at("a", 1), from(0))];
-        let opened = sessions.plan(&request(0, 0, &both), now).expect("a session opens");
+        let opened = sessions
+            .plan(&request(0, 0, &both), now)
+            .expect("a session opens");
         assert_ne!(opened.handle.id(), 0);
         let moved = [(at("a", 1), from(5))];
-        let next = sessions.plan(&request(opened.handle.id(), 1, &moved), now).expect("the session goes on");
-        assert_eq!(next.partitions, [(at("a", 0), from(0)), (at("a", 1), from(5))]);
+        let next = sessions
+            .plan(&request(opened.handle.id(), 1, &moved), now)
+            .expect("the session goes on");
+        assert_eq!(
+            next.partitions,
+            [(at("a", 0), from(0)), (at("a", 1), from(5))]
+        );
     }
 
     #[tokio::test]
@@ -335,11 +462,22 @@ mod tests {
         let sessions = FetchSessions::new(10, 7);
         let now = crate::clock::monotonic();
         let one = [(at("a", 0), from(0))];
-        let id = sessions.plan(&request(0, 0, &one), now).expect("opens").handle.id();
-        let code = |request: &SessionRequest<'_>| sessions.plan(request, now).expect_err("refused").code();
+        let id = sessions
+            .plan(&request(0, 0, &one), now)
+            .expect("opens")
+            .handle
+            .id();
+        let code =
+            |request: &SessionRequest<'_>| sessions.plan(request, now).expect_err("refused").code();
         assert_eq!(code(&request(id + 1, 1, &[])), 70);
         assert_eq!(code(&request(id, 2, &[])), 71);
-        assert_eq!(code(&SessionRequest { uses_topic_ids: true, ..request(id, 1, &[]) }), 106);
+        assert_eq!(
+            code(&SessionRequest {
+                uses_topic_ids: true,
+                ..request(id, 1, &[])
+            }),
+            106
+        );
     }
 
     #[tokio::test]
@@ -348,14 +486,42 @@ mod tests {
         let now = crate::clock::monotonic();
         let one = [(at("a", 0), from(0))];
         let full = sessions.plan(&request(0, 0, &one), now).expect("opens");
-        assert_eq!(full.handle.select(&[(&at("a", 0), quiet(3))]), [true], "a full answer names all");
+        assert_eq!(
+            full.handle.select(&[(&at("a", 0), quiet(3))]),
+            [true],
+            "a full answer names all"
+        );
         let id = full.handle.id();
-        let next = |epoch| sessions.plan(&request(id, epoch, &[]), now).expect("goes on").handle;
-        assert_eq!(next(1).select(&[(&at("a", 0), quiet(3))]), [false], "nothing new");
-        assert_eq!(next(2).select(&[(&at("a", 0), quiet(4))]), [true], "the high watermark moved");
-        let error = Given { is_error: true, ..quiet(4) };
-        assert_eq!(next(3).select(&[(&at("a", 0), error)]), [true], "an error is told");
-        assert_eq!(next(4).select(&[(&at("a", 0), quiet(4))]), [true], "so is the end of it");
+        let next = |epoch| {
+            sessions
+                .plan(&request(id, epoch, &[]), now)
+                .expect("goes on")
+                .handle
+        };
+        assert_eq!(
+            next(1).select(&[(&at("a", 0), quiet(3))]),
+            [false],
+            "nothing new"
+        );
+        assert_eq!(
+            next(2).select(&[(&at("a", 0), quiet(4))]),
+            [true],
+            "the high watermark moved"
+        );
+        let error = Given {
+            is_error: true,
+            ..quiet(4)
+        };
+        assert_eq!(
+            next(3).select(&[(&at("a", 0), error)]),
+            [true],
+            "an error is told"
+        );
+        assert_eq!(
+            next(4).select(&[(&at("a", 0), quiet(4))]),
+            [true],
+            "so is the end of it"
+        );
         assert_eq!(next(5).select(&[(&at("a", 0), quiet(4))]), [false]);
     }
 
@@ -363,12 +529,29 @@ mod tests {
     async fn partitions_that_gave_data_go_to_the_back() {
         let sessions = FetchSessions::new(10, 7);
         let now = crate::clock::monotonic();
-        let three = [(at("a", 0), from(0)), (at("a", 1), from(0)), (at("a", 2), from(0))];
+        let three = [
+            (at("a", 0), from(0)),
+            (at("a", 1), from(0)),
+            (at("a", 2), from(0)),
+        ];
         let full = sessions.plan(&request(0, 0, &three), now).expect("opens");
-        let data = Given { has_records: true, ..quiet(1) };
-        full.handle.select(&[(&at("a", 0), data), (&at("a", 1), quiet(0)), (&at("a", 2), quiet(0))]);
-        let next = sessions.plan(&request(full.handle.id(), 1, &[]), now).expect("goes on");
-        let order: Vec<_> = next.partitions.iter().map(|(key, _)| key.partition).collect();
+        let data = Given {
+            has_records: true,
+            ..quiet(1)
+        };
+        full.handle.select(&[
+            (&at("a", 0), data),
+            (&at("a", 1), quiet(0)),
+            (&at("a", 2), quiet(0)),
+        ]);
+        let next = sessions
+            .plan(&request(full.handle.id(), 1, &[]), now)
+            .expect("goes on");
+        let order: Vec<_> = next
+            .partitions
+            .iter()
+            .map(|(key, _)| key.partition)
+            .collect();
         assert_eq!(order, [1, 2, 0]);
     }
 
@@ -377,10 +560,20 @@ mod tests {
         let sessions = FetchSessions::new(10, 7);
         let now = crate::clock::monotonic();
         let one = [(at("a", 0), from(0))];
-        let id = sessions.plan(&request(0, 0, &one), now).expect("opens").handle.id();
+        let id = sessions
+            .plan(&request(0, 0, &one), now)
+            .expect("opens")
+            .handle
+            .id();
         let gone = [at("a", 0)];
-        let closing = SessionRequest { forgotten: &gone, ..request(id, 1, &[]) };
-        assert_eq!(sessions.plan(&closing, now).expect("answers").handle.id(), 0);
+        let closing = SessionRequest {
+            forgotten: &gone,
+            ..request(id, 1, &[])
+        };
+        assert_eq!(
+            sessions.plan(&closing, now).expect("answers").handle.id(),
+            0
+        );
         assert_eq!(sessions.len(), 0);
     }
 
@@ -389,10 +582,31 @@ mod tests {
         let sessions = FetchSessions::new(1, 7);
         let now = crate::clock::monotonic();
         let one = [(at("a", 0), from(0))];
-        assert_ne!(sessions.plan(&request(0, 0, &one), now).expect("opens").handle.id(), 0);
-        assert_eq!(sessions.plan(&request(0, 0, &one), now).expect("answers").handle.id(), 0);
+        assert_ne!(
+            sessions
+                .plan(&request(0, 0, &one), now)
+                .expect("opens")
+                .handle
+                .id(),
+            0
+        );
+        assert_eq!(
+            sessions
+                .plan(&request(0, 0, &one), now)
+                .expect("answers")
+                .handle
+                .id(),
+            0
+        );
         let later = now + EVICTION_MIN + Duration::from_millis(1);
-        assert_ne!(sessions.plan(&request(0, 0, &one), later).expect("opens").handle.id(), 0);
+        assert_ne!(
+            sessions
+                .plan(&request(0, 0, &one), later)
+                .expect("opens")
+                .handle
+                .id(),
+            0
+        );
         assert_eq!(sessions.len(), 1);
     }
 }

@@ -11,7 +11,9 @@ use crate::net::connection::Ended;
 use crate::net::listener::ConnectionLimits;
 
 /// Request latency, seconds: the buckets of every latency histogram of this broker.
-const LATENCY_SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const LATENCY_SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// Everything this room counts.
 pub(crate) struct Metrics {
@@ -49,14 +51,24 @@ pub(crate) struct NetworkMetrics {
 impl Metrics {
     /// Registers everything. Fails only when a name is registered twice, which is a bug.
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let requests = counters(registry, "tidewater_requests_total", "Requests taken up, by API.", &["request"])?;
+        let requests = counters(
+            registry,
+            "tidewater_requests_total",
+            "Requests taken up, by API.",
+            &["request"],
+        )?;
         let refused = counters(
             registry,
             "tidewater_requests_refused_total",
             "Requests of a version that is not spoken, by API.",
             &["request"],
         )?;
-        let bytes = counters(registry, "tidewater_request_bytes_total", "Request body bytes, by API.", &["request"])?;
+        let bytes = counters(
+            registry,
+            "tidewater_request_bytes_total",
+            "Request body bytes, by API.",
+            &["request"],
+        )?;
         let seconds = HistogramVec::new(
             HistogramOpts::new(
                 "tidewater_request_seconds",
@@ -84,7 +96,11 @@ impl Metrics {
         Ok(Self {
             apis,
             network: NetworkMetrics::register(registry)?,
-            fetched_bytes: counter(registry, "tidewater_fetched_bytes_total", "Record bytes sent to consumers.")?,
+            fetched_bytes: counter(
+                registry,
+                "tidewater_fetched_bytes_total",
+                "Record bytes sent to consumers.",
+            )?,
             cold_reads: counter(
                 registry,
                 "tidewater_cold_reads_total",
@@ -92,8 +108,16 @@ impl Metrics {
             )?,
             ready_seconds: ready_histogram(registry)?,
             topics: gauge(registry, "tidewater_topics", "Topics known to this broker.")?,
-            partitions: gauge(registry, "tidewater_partitions", "Partitions with a log on this broker.")?,
-            fetch_sessions: gauge(registry, "tidewater_fetch_sessions", "Incremental fetch sessions held.")?,
+            partitions: gauge(
+                registry,
+                "tidewater_partitions",
+                "Partitions with a log on this broker.",
+            )?,
+            fetch_sessions: gauge(
+                registry,
+                "tidewater_fetch_sessions",
+                "Incremental fetch sessions held.",
+            )?,
             memory_available_bytes: gauge(
                 registry,
                 "tidewater_request_memory_available_bytes",
@@ -110,7 +134,10 @@ impl Metrics {
     }
 
     pub(crate) fn produce_refused(&self, code: ResponseError) {
-        self.produce_refused.get(&code.code()).unwrap_or(&self.produce_refused_other).inc();
+        self.produce_refused
+            .get(&code.code())
+            .unwrap_or(&self.produce_refused_other)
+            .inc();
     }
 }
 
@@ -138,8 +165,11 @@ fn refusals(vec: &IntCounterVec) -> HashMap<i16, IntCounter> {
 
 fn ready_histogram(registry: &Registry) -> Result<Histogram, prometheus::Error> {
     let histogram = Histogram::with_opts(
-        HistogramOpts::new("tidewater_start_seconds", "Time from the start of the broker to its first open listener.")
-            .buckets(LATENCY_SECONDS.to_vec()),
+        HistogramOpts::new(
+            "tidewater_start_seconds",
+            "Time from the start of the broker to its first open listener.",
+        )
+        .buckets(LATENCY_SECONDS.to_vec()),
     )?;
     registry.register(Box::new(histogram.clone()))?;
     Ok(histogram)
@@ -148,8 +178,16 @@ fn ready_histogram(registry: &Registry) -> Result<Histogram, prometheus::Error> 
 impl NetworkMetrics {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let this = Self {
-            connections: gauge(registry, "tidewater_connections", "Client connections open now.")?,
-            accepted: counter(registry, "tidewater_connections_accepted_total", "Client connections accepted.")?,
+            connections: gauge(
+                registry,
+                "tidewater_connections",
+                "Client connections open now.",
+            )?,
+            accepted: counter(
+                registry,
+                "tidewater_connections_accepted_total",
+                "Client connections accepted.",
+            )?,
             ended: counters(
                 registry,
                 "tidewater_connections_ended_total",
@@ -162,7 +200,11 @@ impl NetworkMetrics {
                 "Client connections closed at once because of a limit.",
                 &["limit"],
             )?,
-            sent_bytes: counter(registry, "tidewater_sent_bytes_total", "Response bytes written to clients.")?,
+            sent_bytes: counter(
+                registry,
+                "tidewater_sent_bytes_total",
+                "Response bytes written to clients.",
+            )?,
         };
         // A series that exists from the start shows its first increase.
         for reason in Ended::REASONS {
@@ -187,7 +229,12 @@ fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, promet
     Ok(gauge)
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)

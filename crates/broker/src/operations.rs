@@ -12,8 +12,14 @@ const DESCRIBE_CONFIGS: i32 = 10;
 const ALTER_CONFIGS: i32 = 11;
 const IDEMPOTENT_WRITE: i32 = 12;
 
-pub(crate) const TOPIC: i32 =
-    1 << READ | 1 << WRITE | 1 << CREATE | 1 << DESCRIBE | 1 << DELETE | 1 << ALTER | 1 << DESCRIBE_CONFIGS | 1 << ALTER_CONFIGS;
+pub(crate) const TOPIC: i32 = 1 << READ
+    | 1 << WRITE
+    | 1 << CREATE
+    | 1 << DESCRIBE
+    | 1 << DELETE
+    | 1 << ALTER
+    | 1 << DESCRIBE_CONFIGS
+    | 1 << ALTER_CONFIGS;
 pub(crate) const CLUSTER: i32 = 1 << CREATE
     | 1 << CLUSTER_ACTION
     | 1 << DESCRIBE_CONFIGS

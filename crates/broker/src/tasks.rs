@@ -13,7 +13,10 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     pub(crate) fn new(stop: CancellationToken) -> Self {
-        Self { tracker: TaskTracker::new(), stop }
+        Self {
+            tracker: TaskTracker::new(),
+            stop,
+        }
     }
 
     /// Runs `task` until it ends by itself or sees `stop` cancelled. A panic cancels `stop` for everyone.

@@ -105,7 +105,13 @@ pub(crate) struct Topics {
 
 impl Topics {
     pub(crate) fn new(node_id: i32, store: Arc<Store>, waiters: Arc<WaiterTable>) -> Self {
-        Self { node_id, store, waiters, table: ArcSwap::default(), applying: Mutex::new(()) }
+        Self {
+            node_id,
+            store,
+            waiters,
+            table: ArcSwap::default(),
+            applying: Mutex::new(()),
+        }
     }
 
     /// The table now. Hold the guard for the length of one request at most.
@@ -125,18 +131,30 @@ impl Topics {
         if image.revision < before.revision {
             return;
         }
-        let mut after = TopicMap { revision: image.revision, ..TopicMap::default() };
+        let mut after = TopicMap {
+            revision: image.revision,
+            ..TopicMap::default()
+        };
         for topic_image in image.topics() {
             let topic = match before.with_id(topic_image.id) {
-                Some(known) if Arc::ptr_eq(&known.image, topic_image) && known.partitions.iter().all(Option::is_some) => {
+                Some(known)
+                    if Arc::ptr_eq(&known.image, topic_image)
+                        && known.partitions.iter().all(Option::is_some) =>
+                {
                     Arc::clone(known)
                 }
                 known => Arc::new(self.open(topic_image, known, config)),
             };
-            after.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
+            after
+                .by_name
+                .insert(Arc::clone(topic.name()), Arc::clone(&topic));
             after.by_id.insert(topic.id(), topic);
         }
-        let gone: Vec<_> = before.iter().filter(|topic| after.with_id(topic.id()).is_none()).cloned().collect();
+        let gone: Vec<_> = before
+            .iter()
+            .filter(|topic| after.with_id(topic.id()).is_none())
+            .cloned()
+            .collect();
         self.table.store(Arc::new(after));
         for topic in gone {
             self.delete(&topic);
@@ -147,15 +165,23 @@ impl Topics {
     pub(crate) fn reconfigure(&self, config: &Config) {
         let _applying = self.applying.lock();
         let before = self.table.load_full();
-        let mut after = TopicMap { revision: before.revision, ..TopicMap::default() };
+        let mut after = TopicMap {
+            revision: before.revision,
+            ..TopicMap::default()
+        };
         for topic in before.iter() {
             let settings = settings_of(config, &topic.image);
             for partition in topic.local_partitions() {
                 partition.log.configure(Arc::clone(&settings.log));
             }
-            let topic =
-                Arc::new(Topic { image: Arc::clone(&topic.image), settings, partitions: topic.partitions.clone() });
-            after.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
+            let topic = Arc::new(Topic {
+                image: Arc::clone(&topic.image),
+                settings,
+                partitions: topic.partitions.clone(),
+            });
+            after
+                .by_name
+                .insert(Arc::clone(topic.name()), Arc::clone(&topic));
             after.by_id.insert(topic.id(), topic);
         }
         self.table.store(Arc::new(after));
@@ -168,7 +194,11 @@ impl Topics {
         for log in self.store.logs() {
             let key = log.key();
             if table.with_id(key.topic_id).is_none() {
-                info!(topic = log.topic(), partition = key.partition, "deleting the log of a topic that is gone");
+                info!(
+                    topic = log.topic(),
+                    partition = key.partition,
+                    "deleting the log of a topic that is gone"
+                );
                 self.delete_log(key);
             }
         }
@@ -182,7 +212,11 @@ impl Topics {
                 self.open_partition(image, index, known, &settings)
             })
             .collect();
-        Topic { image: Arc::clone(image), settings, partitions }
+        Topic {
+            image: Arc::clone(image),
+            settings,
+            partitions,
+        }
     }
 
     fn open_partition(
@@ -202,8 +236,14 @@ impl Topics {
                 return Some(Arc::clone(known));
             }
         }
-        let key = LogKey { topic_id: image.id, partition: i32::try_from(index).ok()? };
-        let log = match self.store.create_log(key, &image.name, Arc::clone(&settings.log)) {
+        let key = LogKey {
+            topic_id: image.id,
+            partition: i32::try_from(index).ok()?,
+        };
+        let log = match self
+            .store
+            .create_log(key, &image.name, Arc::clone(&settings.log))
+        {
             Ok(log) => log,
             Err(error) => {
                 error!(topic = %image.name, partition = index, %error, "a partition's log could not be opened");
@@ -218,7 +258,11 @@ impl Topics {
             return None;
         }
         let waiters = self.waiters.of(key);
-        Some(Arc::new(Partition { leader_epoch: state.leader_epoch, log, waiters }))
+        Some(Arc::new(Partition {
+            leader_epoch: state.leader_epoch,
+            log,
+            waiters,
+        }))
     }
 
     fn delete(&self, topic: &Topic) {

@@ -128,7 +128,13 @@ mod tests {
     async fn leaving_takes_the_place_out_of_every_list() {
         let (a, b) = (Arc::new(Waiters::default()), Arc::new(Waiters::default()));
         drop(Waiting::on(vec![Arc::clone(&a), Arc::clone(&b)]));
-        assert_eq!((a.count.load(Ordering::SeqCst), a.list.lock().len()), (0, 0));
-        assert_eq!((b.count.load(Ordering::SeqCst), b.list.lock().len()), (0, 0));
+        assert_eq!(
+            (a.count.load(Ordering::SeqCst), a.list.lock().len()),
+            (0, 0)
+        );
+        assert_eq!(
+            (b.count.load(Ordering::SeqCst), b.list.lock().len()),
+            (0, 0)
+        );
     }
 }

@@ -9,6 +9,8 @@ mod database;
 mod reserve;
 mod watch;
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +40,8 @@ struct State {
     reserve: Reserve,
     path: PathBuf,
     revision: Revision,
+    #[cfg(test)]
+    faults: faults::Faults,
 }
 
 impl EmbeddedStore {
@@ -48,6 +52,8 @@ impl EmbeddedStore {
     /// [`StoreError::Unavailable`] when the directory cannot be written or another process has it open;
     /// [`StoreError::Corrupt`] when its contents cannot be trusted.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        create_directory(path)
+            .map_err(|error| StoreError::Unavailable { reason: format!("{}: {error}", path.display()) })?;
         let mut reserve = Reserve::find(path);
         let database = match Database::open(path) {
             Err(first) if !reserve.release() => return Err(first),
@@ -61,6 +67,8 @@ impl EmbeddedStore {
             reserve,
             path: path.to_owned(),
             revision,
+            #[cfg(test)]
+            faults: faults::Faults::default(),
         };
         let history = History::starting_after(revision);
         let store = Self {
@@ -172,6 +180,8 @@ impl State {
     fn reopen(&mut self) -> Result<(), StoreError> {
         // RocksDB's lock on the directory goes with the old handle, so it has to go first.
         self.database = None;
+        #[cfg(test)]
+        self.faults.on_open()?;
         let database = match Database::open(&self.path) {
             Err(_) if self.reserve.release() => Database::open(&self.path)?,
             opened => opened?,
@@ -191,7 +201,13 @@ impl State {
                 });
             };
             let events = database.events(txn, revision)?;
-            let Err(failure) = database.write(&events, revision) else {
+            #[cfg(not(test))]
+            let written = database.write(&events, revision);
+            #[cfg(test)]
+            let written = self
+                .faults
+                .around_write(|| database.write(&events, revision));
+            let Err(failure) = written else {
                 return Ok(self.applied(Batch { revision, events }, history));
             };
             tracing::warn!(%failure, revision, "a metadata write failed; opening the database again");
@@ -217,5 +233,19 @@ impl State {
     }
 }
 
+/// Makes the directory where there is none, so that it is still there after a power cut.
+fn create_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod faults;
 #[cfg(test)]
 mod tests;

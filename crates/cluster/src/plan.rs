@@ -17,6 +17,9 @@ use crate::store::{Op, TXN_BYTES_MAX, TXN_KEYS_MAX, Txn};
 /// Most keys a plan puts into a transaction: one compare is the controller's own guard.
 pub(crate) const PLAN_KEYS_MAX: usize = TXN_KEYS_MAX - 1;
 
+/// Most partitions that one request may create (Kafka `ReplicationControlManager.MAX_PARTITIONS_PER_BATCH`).
+pub(crate) const REQUEST_PARTITIONS_MAX: usize = 10_000;
+
 /// Most bytes a plan puts into a transaction, leaving room for the guard.
 const PLAN_BYTES_MAX: usize = TXN_BYTES_MAX - 1024;
 

@@ -1,5 +1,7 @@
 //! Kill -9 at any moment: what was acknowledged is there, what was given out once is not given out again.
 
+#![allow(clippy::unwrap_used, reason = "a test, helpers included")]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +24,7 @@ struct Acknowledged {
     deleted: BTreeSet<String>,
     ids: BTreeSet<String>,
     producer_ids: BTreeSet<i64>,
-    leader_epochs: BTreeMap<String, i32>,
+    leader_epochs: BTreeMap<(String, usize), i32>,
     cluster_id: Option<String>,
 }
 
@@ -155,13 +157,13 @@ impl Acknowledged {
                 topic.partitions.len() >= *partitions,
                 "round {round}: {name}"
             );
-            for partition in &topic.partitions {
+            for (number, partition) in topic.partitions.iter().enumerate() {
                 assert_eq!(partition.leader, 1);
                 let before = self
                     .leader_epochs
-                    .insert(id.clone(), partition.leader_epoch);
+                    .insert((id.clone(), number), partition.leader_epoch);
                 assert!(
-                    partition.leader_epoch >= before.unwrap_or(-1),
+                    partition.leader_epoch > before.unwrap_or(-1),
                     "round {round}: {name}"
                 );
             }

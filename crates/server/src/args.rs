@@ -69,15 +69,23 @@ pub(crate) struct OutputArgs {
 
 /// `30s`, `500ms`, `1m 30s`; a number alone is refused, since nobody knows its unit.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let signed: jiff::SignedDuration = text.parse().map_err(|_| "write it as 500ms, 30s or 2m".to_owned())?;
+    let signed: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "write it as 500ms, 30s or 2m".to_owned())?;
     let duration = Duration::try_from(signed).map_err(|_| "it must not be negative".to_owned())?;
-    if duration.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(duration) }
+    if duration.is_zero() {
+        Err("it must be longer than nothing".to_owned())
+    } else {
+        Ok(duration)
+    }
 }
 
 /// `KEY=VALUE`.
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
         _ => Err("write it as KEY=VALUE".to_owned()),
     }
 }

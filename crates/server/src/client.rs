@@ -12,9 +12,14 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 use wire::client::{Connection, Limits};
 use wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
-use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use wire::messages::init_producer_id_request::InitProducerIdRequest;
+use wire::messages::list_offsets_request::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
 use wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
-use wire::messages::metadata_response::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
+use wire::messages::metadata_response::{
+    MetadataResponse, MetadataResponsePartition, MetadataResponseTopic,
+};
 use wire::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use wire::messages::produce_response::PartitionProduceResponse;
 use wire::messages::{BrokerId, TopicName};
@@ -57,7 +62,11 @@ impl Node {
     /// `host:port`, with brackets around an IPv6 address.
     pub(crate) fn address(&self) -> String {
         let Self { host, port, .. } = self;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        }
     }
 }
 
@@ -99,7 +108,11 @@ pub(crate) struct Partition {
 impl Client {
     /// Connects to the first bootstrap server that answers.
     pub(crate) async fn connect(args: &ConnectArgs) -> anyhow::Result<Client> {
-        let bootstrap = args.bootstrap_server.iter().map(|server| with_port(server)).collect();
+        let bootstrap = args
+            .bootstrap_server
+            .iter()
+            .map(|server| with_port(server))
+            .collect();
         let mut client = Client {
             bootstrap,
             timeout: args.timeout,
@@ -137,7 +150,10 @@ impl Client {
                 Err(error) => errors.push(format!("{error:#}")),
             }
         }
-        bail!("{}; is a broker running there? -b names another", errors.join("; "))
+        bail!(
+            "{}; is a broker running there? -b names another",
+            errors.join("; ")
+        )
     }
 
     /// A connection to this broker, kept for the next time.
@@ -151,7 +167,10 @@ impl Client {
 
     /// A connection of the caller's own to this broker, which the latest metadata must have named.
     pub(crate) async fn dial(&self, node: i32) -> anyhow::Result<Link> {
-        let known = self.nodes.get(&node).ok_or_else(|| anyhow!("the cluster has no broker {node}"))?;
+        let known = self
+            .nodes
+            .get(&node)
+            .ok_or_else(|| anyhow!("the cluster has no broker {node}"))?;
         Link::dial(&known.address(), self.timeout).await.with_context(|| {
             format!(
                 "broker {node} tells clients to find it at {}, and it is not there (its `advertised.listeners`)",
@@ -162,13 +181,22 @@ impl Client {
 
     /// What the cluster says of these topics, or of all. Asking for a topic with `create` makes the broker create it where
     /// its configuration says so.
-    pub(crate) async fn metadata(&mut self, topics: Option<&[String]>, create: bool) -> anyhow::Result<Metadata> {
+    pub(crate) async fn metadata(
+        &mut self,
+        topics: Option<&[String]>,
+        create: bool,
+    ) -> anyhow::Result<Metadata> {
         let wanted = topics.map(|topics| {
-            topics.iter().map(|name| MetadataRequestTopic::default().with_name(Some(topic_name(name)))).collect()
+            topics
+                .iter()
+                .map(|name| MetadataRequestTopic::default().with_name(Some(topic_name(name))))
+                .collect()
         });
         let link = self.seed().await?;
         let version = link.version::<MetadataRequest>()?;
-        let request = MetadataRequest::default().with_topics(wanted).with_allow_auto_topic_creation(create || version < 4);
+        let request = MetadataRequest::default()
+            .with_topics(wanted)
+            .with_allow_auto_topic_creation(create || version < 4);
         let response = link.call(&request, version).await?;
         link.accept("describe the cluster", response.error_code, None)?;
         let metadata = Metadata::of(response, link.address.clone());
@@ -185,18 +213,35 @@ impl Client {
             for attempt in 0_u32.. {
                 let metadata = self.metadata(Some(&names), create).await?;
                 let by = metadata.by.clone();
-                let topic = metadata.topics.into_iter().next().with_context(|| format!("{by} left out topic {name}"))?;
-                let code = match topic.partitions.iter().find(|partition| partition.leader < 0) {
+                let topic = metadata
+                    .topics
+                    .into_iter()
+                    .next()
+                    .with_context(|| format!("{by} left out topic {name}"))?;
+                let code = match topic
+                    .partitions
+                    .iter()
+                    .find(|partition| partition.leader < 0)
+                {
                     Some(_) if topic.error_code == 0 => ResponseError::LeaderNotAvailable.code(),
                     _ => topic.error_code,
                 };
                 if code == 0 {
                     return Ok(topic);
                 }
-                let refusal = Refusal { asked: format!("use topic {name}"), by, code, message: None };
+                let refusal = Refusal {
+                    asked: format!("use topic {name}"),
+                    by,
+                    code,
+                    message: None,
+                };
                 // A topic that is just being created is unknown at first, and without leaders a little longer (M2).
                 let unknown = code == ResponseError::UnknownTopicOrPartition.code();
-                let passes = if unknown { create && attempt < UNKNOWN_AT_MOST } else { is_unsettled(code) };
+                let passes = if unknown {
+                    create && attempt < UNKNOWN_AT_MOST
+                } else {
+                    is_unsettled(code)
+                };
                 if !passes {
                     return Err(refusal.into());
                 }
@@ -207,7 +252,10 @@ impl Client {
         };
         match tokio::time::timeout(timeout, settled).await {
             Ok(result) => result,
-            Err(_) => Err(last.map_or_else(|| anyhow!("no metadata of topic {name} in time"), anyhow::Error::from)),
+            Err(_) => Err(last.map_or_else(
+                || anyhow!("no metadata of topic {name} in time"),
+                anyhow::Error::from,
+            )),
         }
     }
 
@@ -221,9 +269,13 @@ impl Client {
         for (leader, partitions) in by_leader(topic, timestamps.keys().copied())? {
             let wanted = partitions.iter().map(|partition| {
                 let timestamp = timestamps.get(&partition.index).copied().unwrap_or(LATEST);
-                ListOffsetsPartition::default().with_partition_index(partition.index).with_timestamp(timestamp)
+                ListOffsetsPartition::default()
+                    .with_partition_index(partition.index)
+                    .with_timestamp(timestamp)
             });
-            let wanted = ListOffsetsTopic::default().with_name(topic_name(&topic.name)).with_partitions(wanted.collect());
+            let wanted = ListOffsetsTopic::default()
+                .with_name(topic_name(&topic.name))
+                .with_partitions(wanted.collect());
             let timeout_ms = self.timeout_ms();
             let link = self.link(leader).await?;
             let version = link.version::<ListOffsetsRequest>()?;
@@ -232,24 +284,58 @@ impl Client {
                 .with_topics(vec![wanted])
                 .with_timeout_ms(if version >= 10 { timeout_ms } else { 0 });
             let response = link.call(&request, version).await?;
-            for found in response.topics.into_iter().flat_map(|topic| topic.partitions) {
-                let asked = format!("list the offsets of {}/{}", topic.name, found.partition_index);
+            for found in response
+                .topics
+                .into_iter()
+                .flat_map(|topic| topic.partitions)
+            {
+                let asked = format!(
+                    "list the offsets of {}/{}",
+                    topic.name, found.partition_index
+                );
                 link.accept(&asked, found.error_code, None)?;
                 offsets.insert(found.partition_index, found.offset);
             }
         }
         match timestamps.keys().find(|index| !offsets.contains_key(index)) {
-            Some(index) => bail!("the leader of {}/{index} said nothing of its offsets", topic.name),
+            Some(index) => bail!(
+                "the leader of {}/{index} said nothing of its offsets",
+                topic.name
+            ),
             None => Ok(offsets),
         }
     }
 
+    /// An id and epoch for an idempotent producer (KIP-98); `None` from a cluster that gives none.
+    pub(crate) async fn producer_id(&mut self) -> anyhow::Result<Option<(i64, i16)>> {
+        let link = self.seed().await?;
+        let Ok(version) = link.version::<InitProducerIdRequest>() else {
+            return Ok(None);
+        };
+        let request = InitProducerIdRequest::default().with_transaction_timeout_ms(i32::MAX);
+        let response = link.call(&request, version).await?;
+        let given = response.error_code == 0;
+        Ok(given.then_some((response.producer_id.0, response.producer_epoch)))
+    }
+
     /// First offset and end offset of each partition.
-    pub(crate) async fn offset_ranges(&mut self, topic: &Topic) -> anyhow::Result<BTreeMap<i32, (i64, i64)>> {
-        let all = |timestamp| topic.partitions.iter().map(|partition| (partition.index, timestamp)).collect();
+    pub(crate) async fn offset_ranges(
+        &mut self,
+        topic: &Topic,
+    ) -> anyhow::Result<BTreeMap<i32, (i64, i64)>> {
+        let all = |timestamp| {
+            topic
+                .partitions
+                .iter()
+                .map(|partition| (partition.index, timestamp))
+                .collect()
+        };
         let starts = self.list_offsets(topic, &all(EARLIEST)).await?;
         let ends = self.list_offsets(topic, &all(LATEST)).await?;
-        Ok(starts.into_iter().filter_map(|(index, start)| Some((index, (start, *ends.get(&index)?)))).collect())
+        Ok(starts
+            .into_iter()
+            .filter_map(|(index, start)| Some((index, (start, *ends.get(&index)?))))
+            .collect())
     }
 }
 
@@ -292,8 +378,17 @@ pub(crate) fn by_leader(
 impl Topic {
     /// The partition of this index.
     pub(crate) fn partition(&self, index: i32) -> anyhow::Result<&Partition> {
-        let found = self.partitions.iter().find(|partition| partition.index == index);
-        found.ok_or_else(|| anyhow!("topic {} has no partition {index}; it has {}", self.name, self.partitions.len()))
+        let found = self
+            .partitions
+            .iter()
+            .find(|partition| partition.index == index);
+        found.ok_or_else(|| {
+            anyhow!(
+                "topic {} has no partition {index}; it has {}",
+                self.name,
+                self.partitions.len()
+            )
+        })
     }
 }
 
@@ -301,7 +396,14 @@ impl Metadata {
     fn of(response: MetadataResponse, by: String) -> Metadata {
         let nodes = response.brokers.into_iter().map(|broker| {
             let rack = broker.rack.map(|rack| rack.to_string());
-            (broker.node_id.0, Node { host: broker.host.to_string(), port: broker.port, rack })
+            (
+                broker.node_id.0,
+                Node {
+                    host: broker.host.to_string(),
+                    port: broker.port,
+                    rack,
+                },
+            )
         });
         let mut topics: Vec<Topic> = response.topics.into_iter().map(Topic::of).collect();
         topics.sort_by(|left, right| left.name.cmp(&right.name));
@@ -317,10 +419,14 @@ impl Metadata {
 
 impl Topic {
     fn of(topic: MetadataResponseTopic) -> Topic {
-        let mut partitions: Vec<Partition> = topic.partitions.into_iter().map(Partition::of).collect();
+        let mut partitions: Vec<Partition> =
+            topic.partitions.into_iter().map(Partition::of).collect();
         partitions.sort_by_key(|partition| partition.index);
         Topic {
-            name: topic.name.map(|name| name.0.to_string()).unwrap_or_default(),
+            name: topic
+                .name
+                .map(|name| name.0.to_string())
+                .unwrap_or_default(),
             id: topic.topic_id,
             internal: topic.is_internal,
             error_code: topic.error_code,
@@ -355,36 +461,64 @@ impl Link {
     async fn dial(address: &str, timeout: Duration) -> anyhow::Result<Link> {
         let cannot = || format!("cannot reach {address}");
         let dialled = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
-        let stream = dialled.map_err(|_| anyhow!("no connection within {timeout:?}")).and_then(|stream| Ok(stream?));
+        let stream = dialled
+            .map_err(|_| anyhow!("no connection within {timeout:?}"))
+            .and_then(|stream| Ok(stream?));
         let stream = stream.with_context(cannot)?;
         stream.set_nodelay(true).with_context(cannot)?;
-        let limits = Limits { timeout, ..Limits::default() };
+        let limits = Limits {
+            timeout,
+            ..Limits::default()
+        };
         let mut connection = Connection::new(stream, CLIENT_ID).with_limits(limits);
         let negotiated = connection.negotiate().await;
         negotiated.with_context(|| format!("{address} does not answer as a Kafka broker does"))?;
-        Ok(Link { connection, address: address.to_owned(), broken: false })
+        Ok(Link {
+            connection,
+            address: address.to_owned(),
+            broken: false,
+        })
     }
 
     /// The best version of `R` that both sides speak.
     pub(crate) fn version<R: Request>(&self) -> anyhow::Result<i16> {
         let name = api_name::<R>();
-        self.connection.version_for::<R>().ok_or_else(|| anyhow!("{} does not speak {name}, or no version we do", self.address))
+        self.connection.version_for::<R>().ok_or_else(|| {
+            anyhow!(
+                "{} does not speak {name}, or no version we do",
+                self.address
+            )
+        })
     }
 
     /// Sends a request in a version from [`Link::version`] and waits for its answer.
-    pub(crate) async fn call<R: Request>(&mut self, request: &R, version: i16) -> anyhow::Result<R::Response> {
+    pub(crate) async fn call<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+    ) -> anyhow::Result<R::Response> {
         let answer = self.connection.call(request, version).await;
         self.broken = answer.is_err();
         answer.with_context(|| format!("asking {} ({})", self.address, api_name::<R>()))
     }
 
     /// Nothing if `code` is 0, and otherwise the refusal of what was `asked`.
-    pub(crate) fn accept(&self, asked: &str, code: i16, message: Option<StrBytes>) -> Result<(), Refusal> {
+    pub(crate) fn accept(
+        &self,
+        asked: &str,
+        code: i16,
+        message: Option<StrBytes>,
+    ) -> Result<(), Refusal> {
         if code == 0 {
             return Ok(());
         }
         let message = message.map(|message| message.to_string());
-        Err(Refusal { asked: asked.to_owned(), by: self.address.clone(), code, message })
+        Err(Refusal {
+            asked: asked.to_owned(),
+            by: self.address.clone(),
+            code,
+            message,
+        })
     }
 
     /// Writes batches of one topic, at most one for each partition. Without an answer (`acks` 0) there is nothing to say.
@@ -395,9 +529,15 @@ impl Link {
         batches: impl IntoIterator<Item = (i32, Bytes)>,
     ) -> anyhow::Result<Vec<PartitionProduceResponse>> {
         let highest = self.version::<ProduceRequest>()?;
-        let version = if topic.id.is_nil() { highest.min(PRODUCE_BY_ID - 1) } else { highest };
+        let version = if topic.id.is_nil() {
+            highest.min(PRODUCE_BY_ID - 1)
+        } else {
+            highest
+        };
         let data = batches.into_iter().map(|(index, batch)| {
-            PartitionProduceData::default().with_index(index).with_records(Some(batch))
+            PartitionProduceData::default()
+                .with_index(index)
+                .with_records(Some(batch))
         });
         let data = TopicProduceData::default()
             .with_name(topic_name(&topic.name))
@@ -414,14 +554,26 @@ impl Link {
             return Ok(Vec::new());
         }
         let response = self.call(&request, version).await?;
-        Ok(response.responses.into_iter().flat_map(|topic| topic.partition_responses).collect())
+        Ok(response
+            .responses
+            .into_iter()
+            .flat_map(|topic| topic.partition_responses)
+            .collect())
     }
 
     /// Reads from the places in `from`, in that order, waiting at most `wait` for there to be something.
-    pub(crate) async fn fetch(&mut self, from: &[Place], wait: Duration) -> anyhow::Result<Vec<Fetched>> {
+    pub(crate) async fn fetch(
+        &mut self,
+        from: &[Place],
+        wait: Duration,
+    ) -> anyhow::Result<Vec<Fetched>> {
         let highest = self.version::<FetchRequest>()?;
         let named_only = from.iter().any(|place| place.topic_id.is_nil());
-        let version = if named_only { highest.min(FETCH_BY_ID - 1) } else { highest };
+        let version = if named_only {
+            highest.min(FETCH_BY_ID - 1)
+        } else {
+            highest
+        };
         let request = FetchRequest::default()
             .with_max_wait_ms(i32::try_from(wait.as_millis()).unwrap_or(i32::MAX))
             .with_min_bytes(1)
@@ -436,7 +588,12 @@ impl Link {
                 FETCH_BY_ID.. => place.topic_id == topic.topic_id,
                 _ => *place.topic == **topic.topic,
             });
-            let Some(place) = place else { bail!("{} answered about a topic it was not asked for", self.address) };
+            let Some(place) = place else {
+                bail!(
+                    "{} answered about a topic it was not asked for",
+                    self.address
+                )
+            };
             fetched.extend(topic.partitions.into_iter().map(|data| Fetched {
                 topic: place.topic.clone(),
                 partition: data.partition_index,
@@ -495,7 +652,9 @@ fn fetch_topics(from: &[Place]) -> Vec<FetchTopic> {
                 .with_partition_max_bytes(FETCH_PARTITION_BYTES_MAX)
         });
         let first = places.first()?;
-        let topic = FetchTopic::default().with_topic(topic_name(&first.topic)).with_topic_id(first.topic_id);
+        let topic = FetchTopic::default()
+            .with_topic(topic_name(&first.topic))
+            .with_topic_id(first.topic_id);
         Some(topic.with_partitions(partitions.collect()))
     });
     topics.collect()
@@ -523,7 +682,9 @@ fn with_port(server: &str) -> String {
     let server = server.trim();
     let has_port = match server.rsplit_once(':') {
         // The colons of a bare IPv6 address are not followed by a port.
-        Some((host, port)) => port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']')),
+        Some((host, port)) => {
+            port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']'))
+        }
         None => false,
     };
     match has_port {
@@ -558,9 +719,29 @@ mod tests {
 
     #[test]
     fn a_fetch_keeps_the_order_of_its_places() {
-        let place = |topic: &str, partition| Place { topic: topic.into(), topic_id: Uuid::nil(), partition, offset: 0 };
+        let place = |topic: &str, partition| Place {
+            topic: topic.into(),
+            topic_id: Uuid::nil(),
+            partition,
+            offset: 0,
+        };
         let topics = fetch_topics(&[place("a", 2), place("a", 0), place("b", 1), place("a", 1)]);
-        let flat: Vec<_> = topics.iter().map(|t| (t.topic.0.to_string(), t.partitions.iter().map(|p| p.partition).collect())).collect();
-        assert_eq!(flat, [("a".to_owned(), vec![2, 0]), ("b".to_owned(), vec![1]), ("a".to_owned(), vec![1])]);
+        let flat: Vec<_> = topics
+            .iter()
+            .map(|t| {
+                (
+                    t.topic.0.to_string(),
+                    t.partitions.iter().map(|p| p.partition).collect(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            flat,
+            [
+                ("a".to_owned(), vec![2, 0]),
+                ("b".to_owned(), vec![1]),
+                ("a".to_owned(), vec![1])
+            ]
+        );
     }
 }

@@ -31,7 +31,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
 
 /// A client waits for one thing after the other, so one thread is enough.
 fn client(work: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.context("cannot start the client")?;
     let outcome = runtime.block_on(work);
     // A look-up of a name or a read of stdin that nobody waits for any more must not hold up the end.

@@ -45,17 +45,30 @@ fn markdown() -> String {
 
 fn section(page: &mut String, command: &Command, depth: usize) {
     let name = command.get_bin_name().unwrap_or(command.get_name());
-    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    let about = command
+        .get_long_about()
+        .or(command.get_about())
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let mut usage = command.clone();
-    let usage = usage.render_usage().to_string().replace("Usage: ", "").replace("\n       ", "\n");
+    let usage = usage
+        .render_usage()
+        .to_string()
+        .replace("Usage: ", "")
+        .replace("\n       ", "\n");
     let _ = writeln!(page, "\n## `{name}`\n\n{about}\n\n```text\n{usage}\n```");
     // What a command takes from the one above it is described there.
-    let own = |arg: &&Arg| !(arg.is_hide_set() || arg.is_global_set() && depth > 1) && !is_of_clap(arg);
+    let own =
+        |arg: &&Arg| !(arg.is_hide_set() || is_of_clap(arg) || arg.is_global_set() && depth > 1);
     let arguments: Vec<String> = command.get_arguments().filter(own).map(row).collect();
-    if !arguments.is_empty() {
+    // Those of the program alone are those of `tidewater broker`.
+    if !arguments.is_empty() && depth > 0 {
         let _ = writeln!(page, "\n| | |\n|---|---|\n{}", arguments.join("\n"));
     }
-    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+    for inner in command
+        .get_subcommands()
+        .filter(|inner| inner.get_name() != "help")
+    {
         section(page, inner, depth + 1);
     }
 }
@@ -65,22 +78,49 @@ fn is_of_clap(arg: &Arg) -> bool {
 }
 
 fn row(arg: &Arg) -> String {
-    let mut names: Vec<String> = arg.get_short().map(|short| format!("`-{short}`")).into_iter().collect();
-    let value = arg.get_value_names().filter(|_| arg.get_action().takes_values());
-    let value = value.map(|names| format!(" {}", names.join(" "))).unwrap_or_default();
+    let mut names: Vec<String> = arg
+        .get_short()
+        .map(|short| format!("`-{short}`"))
+        .into_iter()
+        .collect();
+    let value = arg
+        .get_value_names()
+        .filter(|_| arg.get_action().takes_values());
+    let value = value
+        .map(|names| format!(" {}", names.join(" ")))
+        .unwrap_or_default();
     match arg.get_long() {
         Some(long) => names.push(format!("`--{long}{value}`")),
         None => names.push(format!("`{}`", value.trim())),
     }
-    names.extend(arg.get_visible_aliases().into_iter().flatten().map(|alias| format!("`--{alias}`")));
-    let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    let mut text = help.replace("\n\n", ". ").replace('\n', " ").replace('|', "\\|");
-    let possible: Vec<String> =
-        arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+    names.extend(
+        arg.get_visible_aliases()
+            .into_iter()
+            .flatten()
+            .map(|alias| format!("`--{alias}`")),
+    );
+    let help = arg
+        .get_long_help()
+        .or(arg.get_help())
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let mut text = help
+        .replace("\n\n", ". ")
+        .replace('\n', " ")
+        .replace('|', "\\|");
+    let possible: Vec<String> = arg
+        .get_possible_values()
+        .iter()
+        .map(|value| format!("`{}`", value.get_name()))
+        .collect();
     if !possible.is_empty() && arg.get_action().takes_values() {
         let _ = write!(text, ": {}", possible.join(", "));
     }
-    let default: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let default: Vec<_> = arg
+        .get_default_values()
+        .iter()
+        .map(|value| value.to_string_lossy())
+        .collect();
     if !default.is_empty() && arg.get_action().takes_values() {
         let _ = write!(text, ". Default: `{}`", default.join(","));
     }
@@ -98,5 +138,8 @@ fn generated_docs_of_the_command_line_are_current() {
         std::fs::write(path, &page).unwrap();
     }
     let kept = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(kept, page, "docs/cli.md is out of date; `make docs` writes it again");
+    assert_eq!(
+        kept, page,
+        "docs/cli.md is out of date; `make docs` writes it again"
+    );
 }

@@ -21,23 +21,30 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// The variable that says what is logged, such as `debug` or `info,storage=debug`.
+/// The variable that says what is logged, such as `debug` or `info,tidewater_storage=debug`.
 pub(crate) const VARIABLE: &str = "TIDEWATER_LOG";
 const DEFAULT: &str = "info";
 
 /// Sends the process's log to stderr from now on. Gives the way to change what is logged while it runs.
 pub(crate) fn start(format: LogFormat) -> anyhow::Result<SetLogFilter> {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
-    let wanted = if wanted.trim().is_empty() { DEFAULT } else { wanted.trim() };
+    let wanted = if wanted.trim().is_empty() {
+        DEFAULT
+    } else {
+        wanted.trim()
+    };
     let filter = EnvFilter::try_new(wanted)
-        .map_err(|error| usage(format!("{VARIABLE}={wanted} is no log filter ({error}); write info or info,storage=debug")))?;
+        .map_err(|error| usage(format!("{VARIABLE}={wanted} is no log filter ({error}); write info or info,tidewater_storage=debug")))?;
     let (filter, handle) = reload::Layer::<_, Registry>::new(filter);
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(output::colours()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init()?;
     Ok(Arc::new(move |wanted: &str| {
         let filter = EnvFilter::try_new(wanted).map_err(|error| error.to_string())?;
         handle.reload(filter).map_err(|error| error.to_string())

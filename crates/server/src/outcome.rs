@@ -49,8 +49,17 @@ pub(crate) struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, by, code, message } = self;
-        write!(f, "cannot {asked}: {by} answered {} ({code})", code_name(*code))?;
+        let Self {
+            asked,
+            by,
+            code,
+            message,
+        } = self;
+        write!(
+            f,
+            "cannot {asked}: {by} answered {} ({code})",
+            code_name(*code)
+        )?;
         if let Some(message) = message.as_deref().filter(|message| !message.is_empty()) {
             write!(f, ": {}", message.trim_end_matches('.'))?;
         }
@@ -89,14 +98,20 @@ fn hint(code: i16) -> Option<&'static str> {
         ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId => {
             "`tidewater topic list` shows what there is"
         }
-        ResponseError::TopicAlreadyExists => "`tidewater topic alter` changes it, `--if-not-exists` lets it be",
+        ResponseError::TopicAlreadyExists => {
+            "`tidewater topic alter` changes it, `--if-not-exists` lets it be"
+        }
         ResponseError::MessageTooLarge => "the topic's `max.message.bytes` is the limit",
         ResponseError::RecordListTooLarge => "the topic's `segment.bytes` is the limit",
         ResponseError::KafkaStorageError => {
             "the broker's disk is full or failing: its log says which, and it heals without a restart once there is space"
         }
-        ResponseError::InvalidReplicationFactor => "`tidewater cluster info` shows how many brokers there are",
-        ResponseError::LeaderNotAvailable => "the broker that has the data is not up; `tidewater topic describe` shows which",
+        ResponseError::InvalidReplicationFactor => {
+            "`tidewater cluster info` shows how many brokers there are"
+        }
+        ResponseError::LeaderNotAvailable => {
+            "the broker that has the data is not up; `tidewater topic describe` shows which"
+        }
         ResponseError::TopicDeletionDisabled => "the broker's `delete.topic.enable` is false",
         ResponseError::InvalidTimestamp => {
             "the topic's `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms` are the limits"
@@ -129,7 +144,9 @@ impl Tally {
 
     /// All done, some done, or the error. With several errors, all but the last are reported here.
     pub(crate) fn outcome(mut self) -> anyhow::Result<Outcome> {
-        let Some(last) = self.errors.pop() else { return Ok(Outcome::Done) };
+        let Some(last) = self.errors.pop() else {
+            return Ok(Outcome::Done);
+        };
         for error in &self.errors {
             output::error(error);
         }
@@ -150,7 +167,11 @@ pub(crate) fn finish(result: anyhow::Result<Outcome>) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);
-            ExitCode::from(if error.is::<UsageError>() { USAGE } else { FAILED })
+            ExitCode::from(if error.is::<UsageError>() {
+                USAGE
+            } else {
+                FAILED
+            })
         }
     }
 }
@@ -168,7 +189,9 @@ impl fmt::Display for StdoutError {
 impl std::error::Error for StdoutError {}
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<StdoutError>().is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<StdoutError>()
+        .is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A [`UsageError`] ready to be returned.

@@ -1,12 +1,12 @@
 //! What a person or a script sees: tables and JSON on stdout; errors, notes and progress on stderr.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -29,14 +29,23 @@ pub(crate) fn json(document: &impl Serialize) -> anyhow::Result<()> {
 }
 
 /// Writes rows under upper-case headings to stdout.
-pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> anyhow::Result<()> {
+pub(crate) fn table<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> anyhow::Result<()> {
     stdout(table_text(headings, rows).as_bytes())
 }
 
 /// What [`table`] writes.
-pub(crate) fn table_text<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(crate) fn table_text<const N: usize>(
+    headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(headings).add_rows(rows);
+    table
+        .load_style(presets::NOTHING)
+        .set_header(headings)
+        .add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
@@ -51,7 +60,10 @@ pub(crate) fn table_text<const N: usize>(headings: [&str; N], rows: impl IntoIte
 /// Writes bytes to stdout at once.
 pub(crate) fn stdout(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| StdoutError(error).into())
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(|error| StdoutError(error).into())
 }
 
 /// Tells the user something that is not part of the answer. A closed stderr loses it.
@@ -59,10 +71,28 @@ pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Tells the user of an error, in one line however deep its causes.
+/// Tells the user of an error and its causes.
 pub(crate) fn error(error: &anyhow::Error) {
-    let label = if colours() { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
-    note(format_args!("{label} {error:#}"));
+    let label = if colours() {
+        "\x1b[1;31merror:\x1b[0m"
+    } else {
+        "error:"
+    };
+    note(format_args!("{label} {}", chain(error)));
+}
+
+/// The error and its causes in one line. Many an error already says its cause, and nobody wants to read that twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Whether stderr may be coloured: a terminal, and nobody said no (<https://no-color.org>).
@@ -70,30 +100,48 @@ pub(crate) fn colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// What a bar counts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Unit {
-    /// Bytes of an input.
-    Bytes,
-    /// Offsets of a partition.
-    Records,
+/// Work that a bar may show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Bytes of stdin into a topic.
+    Produce,
+    /// Records of a topic to stdout.
+    Consume,
+    /// Bytes of a file to stdout, as text.
+    Dump,
 }
 
-/// A bar on stderr for work of `total` units, or of unknown length. Hidden unless stderr is a terminal that nothing else is
-/// being written to.
-pub(crate) fn progress(unit: Unit, total: Option<u64>) -> ProgressBar {
-    if !io::stderr().is_terminal() || io::stdout().is_terminal() {
+impl Work {
+    /// Whether the terminal is needed for something else.
+    fn disturbed(self) -> bool {
+        match self {
+            Work::Produce => io::stdin().is_terminal(),
+            Work::Consume | Work::Dump => io::stdout().is_terminal(),
+        }
+    }
+}
+
+/// A bar on stderr for work of `total` bytes or records, or of unknown length. Hidden unless stderr is a terminal and
+/// nothing else goes on there.
+pub(crate) fn progress(work: Work, total: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() || work.disturbed() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5));
-    let template = match (unit, total) {
-        (Unit::Bytes, Some(_)) => "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        (Unit::Bytes, None) => "{spinner} {bytes}, {bytes_per_sec}",
-        (Unit::Records, Some(_)) => "{bar:30} {human_pos} of {human_len} records, {per_sec}, {eta} left",
-        (Unit::Records, None) => "{spinner} {human_pos} records, {per_sec}",
+    let template = match (work, total) {
+        (Work::Consume, Some(_)) => {
+            "{bar:30} {human_pos} of {human_len} records, {rate}/s, {eta} left"
+        }
+        (Work::Consume, None) => "{spinner} {human_pos} records, {rate}/s",
+        (_, Some(_)) => "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        (_, None) => "{spinner} {bytes}, {bytes_per_sec}",
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(
+            style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
+            }),
+        );
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
@@ -102,7 +150,7 @@ pub(crate) fn progress(unit: Unit, total: Option<u64>) -> ProgressBar {
 /// `1 record`, `2 records`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{s}", indicatif::HumanCount(number))
+    format!("{} {noun}{s}", HumanCount(number))
 }
 
 /// Bytes as JSON can have them: a string if they are UTF-8, and otherwise `{"base64": "…"}`.
@@ -123,14 +171,18 @@ impl<'a> Text<'a> {
     pub(crate) fn of(bytes: &'a [u8]) -> Text<'a> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Text::Utf8(text),
-            Err(_) => Text::Bytes { base64: base64(bytes) },
+            Err(_) => Text::Bytes {
+                base64: base64(bytes),
+            },
         }
     }
 }
 
 /// A topic id as Kafka writes it: base64url without padding.
 pub(crate) fn topic_id(id: Uuid) -> String {
-    base64_with(id.as_bytes(), b'-', b'_').trim_end_matches('=').to_owned()
+    base64_with(id.as_bytes(), b'-', b'_')
+        .trim_end_matches('=')
+        .to_owned()
 }
 
 /// Standard base64.
@@ -148,10 +200,17 @@ fn base64_with(bytes: &[u8], sixty_two: u8, sixty_three: u8) -> String {
     };
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits = group
+            .iter()
+            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - group.len()));
         for position in 0..4 {
             let written = position <= group.len();
-            text.push(if written { char::from(digit(bits >> (18 - 6 * position))) } else { '=' });
+            text.push(if written {
+                char::from(digit(bits >> (18 - 6 * position)))
+            } else {
+                '='
+            });
         }
     }
     text
@@ -163,9 +222,14 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        for (plain, encoded) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
-        {
+        for (plain, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }
         assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
@@ -174,13 +238,22 @@ mod tests {
     #[test]
     fn a_topic_id_is_written_as_kafka_writes_it() {
         assert_eq!(topic_id(Uuid::from_u128(1)), "AAAAAAAAAAAAAAAAAAAAAQ");
-        assert_eq!(topic_id(Uuid::from_u128(u128::MAX)), "_____________________w");
+        assert_eq!(
+            topic_id(Uuid::from_u128(u128::MAX)),
+            "_____________________w"
+        );
     }
 
     #[test]
     fn tables_have_headings_and_no_trailing_blanks() {
-        let rows = [["orders".to_owned(), "12".to_owned()], ["a".to_owned(), String::new()]];
-        assert_eq!(table_text(["NAME", "PARTITIONS"], rows), "NAME    PARTITIONS\norders  12\na\n");
+        let rows = [
+            ["orders".to_owned(), "12".to_owned()],
+            ["a".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            table_text(["NAME", "PARTITIONS"], rows),
+            "NAME    PARTITIONS\norders  12\na\n"
+        );
     }
 
     #[test]
@@ -188,6 +261,15 @@ mod tests {
         let json = |bytes| serde_json::to_string(&Text::of(bytes)).unwrap();
         assert_eq!(json("grüße".as_bytes()), "\"grüße\"");
         assert_eq!(json(&[0xff, 0]), "{\"base64\":\"/wA=\"}");
+    }
+
+    #[test]
+    fn a_cause_that_the_error_has_said_is_not_said_again() {
+        let error = anyhow::anyhow!("refused").context("listener A: refused");
+        assert_eq!(
+            chain(&error.context("the broker does not start")),
+            "the broker does not start: listener A: refused"
+        );
     }
 
     #[test]

@@ -140,12 +140,20 @@ impl Run {
 
     /// Base offset and pieces of every batch, as the journal records them.
     pub(crate) fn batches(&self) -> impl Iterator<Item = (i64, &Bytes, &Bytes)> {
-        self.members.iter().map(|member| (member.header.base_offset, &member.head, &member.rest))
+        self.members
+            .iter()
+            .map(|member| (member.header.base_offset, &member.head, &member.rest))
     }
 
     fn slices(&self) -> Vec<IoSlice<'_>> {
-        let pieces = self.members.iter().flat_map(|member| [&member.head, &member.rest]);
-        pieces.filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect()
+        let pieces = self
+            .members
+            .iter()
+            .flat_map(|member| [&member.head, &member.rest]);
+        pieces
+            .filter(|piece| !piece.is_empty())
+            .map(|piece| IoSlice::new(piece))
+            .collect()
     }
 }
 
@@ -173,7 +181,12 @@ impl PartitionLog {
     }
 
     /// Prepares for the rest of the jobs after a run; `None` when there is nothing left to do.
-    pub(crate) fn resume(&self, state: &mut LogState, stop: Stop, jobs: &mut [QueuedBatch]) -> Option<usize> {
+    pub(crate) fn resume(
+        &self,
+        state: &mut LogState,
+        stop: Stop,
+        jobs: &mut [QueuedBatch],
+    ) -> Option<usize> {
         match stop {
             Stop::Done => None,
             Stop::Full(next) => Some(next),
@@ -189,18 +202,22 @@ impl PartitionLog {
 
     /// Checks jobs from `at` on and gives them offsets, until one needs a new segment. Jobs that fail, and duplicates,
     /// have their outcome afterwards.
-    pub(crate) fn plan(&self, state: &mut LogState, jobs: &mut [QueuedBatch], at: usize) -> (Run, Stop) {
+    pub(crate) fn plan(
+        &self,
+        state: &mut LogState,
+        jobs: &mut [QueuedBatch],
+        at: usize,
+    ) -> (Run, Stop) {
         let mut run = Run::new(state, jobs.len() - at);
         if let Err(error) = self.check_writable(&jobs[at..]) {
             fail_rest(jobs, at, &error);
             return (run, Stop::Done);
         }
         let options = self.options.load();
-        for index in at..jobs.len() {
+        for (index, job) in jobs.iter_mut().enumerate().skip(at) {
             if run.members.len() * 2 + 2 > MAX_SLICES {
                 return (run, Stop::Full(index));
             }
-            let job = &mut jobs[index];
             let header = match self.check(job, options.segment_bytes) {
                 Ok(header) => header,
                 Err(error) => {
@@ -226,21 +243,31 @@ impl PartitionLog {
             return Err(AppendError::Deleted);
         }
         if let Some(reason) = self.dir.offline() {
-            return Err(AppendError::Offline { dir: self.dir.path.clone(), reason });
+            return Err(AppendError::Offline {
+                dir: self.dir.path.clone(),
+                reason,
+            });
         }
         if jobs.iter().any(|job| job.source == BatchSource::Journal) {
             return Ok(());
         }
-        if !self.dir.disk.admits(jobs.iter().map(|job| job.batch.len()).sum()) {
+        if !self
+            .dir
+            .disk
+            .admits(jobs.iter().map(|job| job.batch.len()).sum())
+        {
             return Err(self.disk_full());
         }
         Ok(())
     }
 
     fn check(&self, job: &QueuedBatch, segment_bytes: u32) -> Result<BatchHeader, AppendError> {
-        let header = BatchHeader::parse(&job.batch).map_err(|error| AppendError::InvalidBatch(error.to_string()))?;
+        let header = BatchHeader::parse(&job.batch)
+            .map_err(|error| AppendError::InvalidBatch(error.to_string()))?;
         if header.total_len() != job.batch.len() || header.last_offset_delta < 0 {
-            return Err(AppendError::InvalidBatch("the length or the last offset is wrong".to_owned()));
+            return Err(AppendError::InvalidBatch(
+                "the length or the last offset is wrong".to_owned(),
+            ));
         }
         let current = self.leader_epoch();
         let fenced = match job.source {
@@ -249,10 +276,16 @@ impl PartitionLog {
             BatchSource::Journal => false,
         };
         if fenced {
-            return Err(AppendError::FencedLeaderEpoch { current, found: job.leader_epoch });
+            return Err(AppendError::FencedLeaderEpoch {
+                current,
+                found: job.leader_epoch,
+            });
         }
         if header.total_len() > usize::try_from(segment_bytes).unwrap_or(usize::MAX) {
-            return Err(AppendError::BatchExceedsSegment { bytes: header.total_len(), segment_bytes });
+            return Err(AppendError::BatchExceedsSegment {
+                bytes: header.total_len(),
+                segment_bytes,
+            });
         }
         Ok(header)
     }
@@ -271,7 +304,9 @@ impl PartitionLog {
             return false;
         }
         let limit = u64::from(options.segment_bytes).min(MAX_SEGMENT_BYTES);
-        let last_offset = run.next_offset.saturating_add(i64::from(header.last_offset_delta));
+        let last_offset = run
+            .next_offset
+            .saturating_add(i64::from(header.last_offset_delta));
         size.saturating_add(header.total_len() as u64) > limit
             || last_offset.saturating_sub(state.active.base_offset) > i64::from(i32::MAX)
             || self.is_too_old(state, &facts, run, header.max_timestamp, options)
@@ -285,7 +320,11 @@ impl PartitionLog {
         timestamp: i64,
         options: &LogOptions,
     ) -> bool {
-        let first = if facts.size > 0 { facts.first_timestamp } else { run.members[0].header.max_timestamp };
+        let first = if facts.size > 0 {
+            facts.first_timestamp
+        } else {
+            run.members[0].header.max_timestamp
+        };
         let age = match (first, timestamp) {
             (0.., 0..) => timestamp.saturating_sub(first),
             _ => self.dir.now_ms().saturating_sub(state.active.created_ms),
@@ -303,14 +342,15 @@ impl PartitionLog {
         mut header: BatchHeader,
     ) -> Result<Option<Appended>, AppendError> {
         header.base_offset = run.next_offset;
-        let Some(batch) = producer_batch(&header, &job.batch) else { return Ok(None) };
+        let Some(batch) = producer_batch(&header, &job.batch) else {
+            return Ok(None);
+        };
         let checked = match job.source {
             BatchSource::Job(Origin::Client) => true,
             BatchSource::Job(Origin::Internal) => batch.marker.is_some(),
             BatchSource::Journal => false,
         };
-        if checked && let Verdict::Duplicate(known) = state.producers.check(&batch)?
-        {
+        if checked && let Verdict::Duplicate(known) = state.producers.check(&batch)? {
             return Ok(Some(Appended {
                 base_offset: known.base_offset,
                 last_offset: known.last_offset,
@@ -327,7 +367,12 @@ impl PartitionLog {
     }
 
     /// Writes a planned run and publishes it. On failure nothing of it is left, and the error is for all its jobs.
-    pub(crate) fn write_run(&self, state: &mut LogState, run: Run, jobs: &mut [QueuedBatch]) -> Result<(), AppendError> {
+    pub(crate) fn write_run(
+        &self,
+        state: &mut LogState,
+        run: Run,
+        jobs: &mut [QueuedBatch],
+    ) -> Result<(), AppendError> {
         if run.is_empty() {
             return Ok(());
         }
@@ -351,7 +396,13 @@ impl PartitionLog {
         let mut at = position;
         while !left.is_empty() {
             match rustix::io::pwritev(&*file, left, at) {
-                Ok(0) => return Err(EngineError::io(&state.active.path(), "append", rustix::io::Errno::NOSPC)),
+                Ok(0) => {
+                    return Err(EngineError::io(
+                        &state.active.path(),
+                        "append",
+                        rustix::io::Errno::NOSPC,
+                    ));
+                }
                 Ok(written) => {
                     at += written as u64;
                     IoSlice::advance_slices(&mut left, written);
@@ -364,7 +415,13 @@ impl PartitionLog {
     }
 
     /// Gives up a planned run that was not written.
-    pub(crate) fn abandon_run(&self, state: &mut LogState, run: Run, jobs: &mut [QueuedBatch], error: EngineError) -> AppendError {
+    pub(crate) fn abandon_run(
+        &self,
+        state: &mut LogState,
+        run: Run,
+        jobs: &mut [QueuedBatch],
+        error: EngineError,
+    ) -> AppendError {
         let position = state.active.size();
         self.take_back(state, run, jobs, position, error)
     }
@@ -383,7 +440,8 @@ impl PartitionLog {
             && let Err(error) = file.set_len(position)
         {
             // What was half written is in the way of the next append: this log cannot be trusted any more.
-            self.dir.go_offline(&format!("cannot roll back a failed append: {error}"));
+            self.dir
+                .go_offline(&format!("cannot roll back a failed append: {error}"));
         }
         let error = self.append_error(error);
         fail_from(jobs, run.first_offset, &error);
@@ -397,11 +455,18 @@ impl PartitionLog {
     /// Turns a failure into the answer, and draws the consequences for the directory.
     pub(crate) fn append_error(&self, error: EngineError) -> AppendError {
         self.dir.judge(&error);
-        if error.no_space { self.disk_full() } else { AppendError::Engine(error) }
+        if error.no_space {
+            self.disk_full()
+        } else {
+            AppendError::Engine(error)
+        }
     }
 
     fn disk_full(&self) -> AppendError {
-        AppendError::DiskFull { dir: self.dir.path.clone(), free_bytes: self.dir.disk.free() }
+        AppendError::DiskFull {
+            dir: self.dir.path.clone(),
+            free_bytes: self.dir.disk.free(),
+        }
     }
 
     /// Makes a written run visible: index, facts, offsets, tail cache, outcomes.
@@ -429,14 +494,26 @@ impl PartitionLog {
 
     fn publish_offsets(&self, run: &Run) {
         let mut transactions = self.transactions.lock();
-        run.effects.iter().for_each(|effect| transactions.apply(*effect));
+        run.effects
+            .iter()
+            .for_each(|effect| transactions.apply(*effect));
         let sole = self.is_sole_replica();
-        let high_watermark = if sole { run.next_offset } else { self.high_watermark() };
-        let undecided = transactions.first_undecided(high_watermark).unwrap_or(i64::MAX);
-        self.offsets.first_undecided.store(undecided, Ordering::Release);
+        let high_watermark = if sole {
+            run.next_offset
+        } else {
+            self.high_watermark()
+        };
+        let undecided = transactions
+            .first_undecided(high_watermark)
+            .unwrap_or(i64::MAX);
+        self.offsets
+            .first_undecided
+            .store(undecided, Ordering::Release);
         self.offsets.end.store(run.next_offset, Ordering::Release);
         if sole {
-            self.offsets.high_watermark.store(high_watermark, Ordering::Release);
+            self.offsets
+                .high_watermark
+                .store(high_watermark, Ordering::Release);
         }
     }
 
@@ -491,7 +568,10 @@ impl PartitionLog {
         }
         self.offsets.leader_epoch.store(epoch, Ordering::Release);
         let mut batch = WriteBatch::default();
-        batch.put(keys::log(Table::LeaderEpochs, self.log_id), keys::encode_epochs(epochs.list()));
+        batch.put(
+            keys::log(Table::LeaderEpochs, self.log_id),
+            keys::encode_epochs(epochs.list()),
+        );
         self.dir.db.write(batch, Durability::Process)
     }
 }
@@ -517,7 +597,12 @@ impl Run {
         self.records += i64::from(header.last_offset_delta) + 1;
         self.next_offset = header.next_offset();
         self.leader_epoch = self.leader_epoch.max(job.leader_epoch);
-        self.members.push(Member { job: index, header, head, rest });
+        self.members.push(Member {
+            job: index,
+            header,
+            head,
+            rest,
+        });
     }
 }
 
@@ -533,8 +618,11 @@ pub(crate) fn index_batch(segment: &Segment, interval: u64, header: &BatchHeader
         if facts.bytes_since_index > interval
             && let Ok(position) = u32::try_from(position)
         {
-            let entry =
-                IndexEntry { offset: header.base_offset, position, max_timestamp_before: facts.max_timestamp };
+            let entry = IndexEntry {
+                offset: header.base_offset,
+                position,
+                max_timestamp_before: facts.max_timestamp,
+            };
             segment.index.write().push(entry);
             facts.bytes_since_index = 0;
         }

@@ -57,9 +57,15 @@ impl PartitionLog {
         }
         let mut transactions = self.transactions.lock();
         for aborted in transactions.unstored() {
-            batch.put(keys::aborted(self.log_id, aborted), keys::encode_aborted(aborted));
+            batch.put(
+                keys::aborted(self.log_id, aborted),
+                keys::encode_aborted(aborted),
+            );
         }
-        batch.put(keys::log(Table::Checkpoint, self.log_id), self.checkpoint_row(state).encode());
+        batch.put(
+            keys::log(Table::Checkpoint, self.log_id),
+            self.checkpoint_row(state).encode(),
+        );
         self.dir.db.write(batch, Durability::Process)?;
         transactions.mark_stored();
         drop(transactions);
@@ -69,7 +75,10 @@ impl PartitionLog {
 
     fn put_segment(&self, batch: &mut WriteBatch, segment: &Segment) {
         put_block(batch, self.log_id, segment);
-        batch.put(keys::segment(self.log_id, segment.base_offset), segment.facts().encode());
+        batch.put(
+            keys::segment(self.log_id, segment.base_offset),
+            segment.facts().encode(),
+        );
     }
 
     fn mark_saved(&self, state: &mut LogState) {
@@ -85,13 +94,19 @@ impl PartitionLog {
     /// Closes the active segment and begins a new one at the log end.
     pub(crate) fn roll(&self, state: &mut LogState) -> Result<(), EngineError> {
         let facts = SegmentFacts::empty(state.end_offset);
-        let next = Arc::new(Segment::new(Arc::clone(&self.path), state.end_offset, facts, self.dir.now_ms()));
+        let next = Arc::new(Segment::new(
+            Arc::clone(&self.path),
+            state.end_offset,
+            facts,
+            self.dir.now_ms(),
+        ));
         let file = next.file_for_append()?;
         let options = self.options.load();
         if options.preallocate {
             let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
-            rustix::fs::fallocate(&*file, keep_size, 0, u64::from(options.segment_bytes))
-                .map_err(|error| EngineError::io(&next.path(), "reserve space for segment", error))?;
+            rustix::fs::fallocate(&*file, keep_size, 0, u64::from(options.segment_bytes)).map_err(
+                |error| EngineError::io(&next.path(), "reserve space for segment", error),
+            )?;
         }
         let sealed = std::mem::replace(&mut state.active, Arc::clone(&next));
         sealed.update_facts(|facts| facts.sealed = true);
@@ -104,7 +119,9 @@ impl PartitionLog {
         if let Err(error) = self.save(state) {
             tracing::warn!(topic = self.topic, partition = self.key.partition, %error, "log state is not saved");
         }
-        self.dir.upkeep.wake(|work| work.unsynced.push(Weak::clone(&self.me)));
+        self.dir
+            .upkeep
+            .wake(|work| work.unsynced.push(Weak::clone(&self.me)));
         Ok(())
     }
 
@@ -112,7 +129,9 @@ impl PartitionLog {
     pub(crate) fn note_unflushed(&self, state: &mut LogState) {
         if state.unflushed_since_ms.is_none() && self.options.load().flush_ms < i64::MAX {
             state.unflushed_since_ms = Some(self.dir.now_ms());
-            self.dir.upkeep.add(|work| work.flush.push(Weak::clone(&self.me)));
+            self.dir
+                .upkeep
+                .add(|work| work.flush.push(Weak::clone(&self.me)));
         }
     }
 
@@ -130,13 +149,18 @@ impl PartitionLog {
     pub fn flush(&self) -> Result<(), ChangeError> {
         self.check_usable()?;
         // The end is noted first: what is appended meanwhile is not promised.
-        let end = self.segments.load().last().map(|active| (active.base_offset, active.size()));
+        let end = self
+            .segments
+            .load()
+            .last()
+            .map(|active| (active.base_offset, active.size()));
         self.sync_identity()?;
         for segment in self.segments.load().iter() {
             self.sync_segment(segment)?;
         }
         let mut state = self.lock();
         self.note_synced(&mut state);
+        self.mark_dirty(&mut state);
         if end == Some((state.active.base_offset, state.active.size())) {
             state.unflushed_records = 0;
             state.unflushed_since_ms = None;
@@ -148,7 +172,12 @@ impl PartitionLog {
     pub(crate) fn sync_sealed(&self) -> Result<(), ChangeError> {
         self.check_usable()?;
         self.sync_identity()?;
-        for segment in self.segments.load().iter().filter(|segment| segment.facts().sealed) {
+        for segment in self
+            .segments
+            .load()
+            .iter()
+            .filter(|segment| segment.facts().sealed)
+        {
             self.sync_segment(segment)?;
         }
         let mut state = self.lock();
@@ -188,24 +217,35 @@ impl PartitionLog {
 
     /// Whether the segment is still part of the log. Segments leave the list before their files go.
     pub(crate) fn lists(&self, segment: &Segment) -> bool {
-        self.segments.load().iter().any(|listed| std::ptr::eq(&raw const **listed, segment))
+        self.segments
+            .load()
+            .iter()
+            .any(|listed| std::ptr::eq(&raw const **listed, segment))
     }
 
     /// Moves the mark below which every segment is on the disk.
     fn note_synced(&self, state: &mut LogState) {
         let segments = self.segments.load();
-        let waiting = segments.iter().find(|segment| !segment.facts().sealed || segment.synced() < segment.size());
+        let waiting = segments
+            .iter()
+            .find(|segment| !segment.facts().sealed || segment.synced() < segment.size());
         state.synced_base = waiting.map_or(state.active.base_offset, |segment| segment.base_offset);
     }
 
     /// Makes the directory entries durable that lead to this log's files: a synced file that no directory names is lost.
     pub(crate) fn sync_identity(&self) -> Result<(), EngineError> {
-        let Some(newest) = self.segments.load().last().cloned() else { return Ok(()) };
+        let Some(newest) = self.segments.load().last().cloned() else {
+            return Ok(());
+        };
         let known = self.synced_entry.load(Ordering::Acquire);
         if known == newest.base_offset {
             return Ok(());
         }
-        let synced = if known < 0 { self.sync_new_directory() } else { sync_dir(&self.path) };
+        let synced = if known < 0 {
+            self.sync_new_directory()
+        } else {
+            sync_dir(&self.path)
+        };
         if let Err(error) = &synced
             && !self.is_deleted()
         {
@@ -214,7 +254,8 @@ impl PartitionLog {
         synced?;
         // The first segment's file appears with its first batch.
         if newest.size() > 0 {
-            self.synced_entry.store(newest.base_offset, Ordering::Release);
+            self.synced_entry
+                .store(newest.base_offset, Ordering::Release);
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::RwLock;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBRawIterator, DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, ReadTier,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBRawIterator, DBRecoveryMode, ErrorKind, LogLevel, Options,
+    ReadOptions, ReadTier, WriteBatch, WriteOptions,
 };
 
 use crate::error::{EngineError, ReadError};
@@ -35,32 +35,49 @@ pub(crate) struct Db {
 
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Db")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
 impl Db {
     /// Opens or creates. Blocks; a few milliseconds when the last close was orderly.
-    pub(crate) fn open(path: &Path, cache: &Cache, disk_total_bytes: u64) -> Result<Self, EngineError> {
+    pub(crate) fn open(
+        path: &Path,
+        cache: &Cache,
+        disk_total_bytes: u64,
+    ) -> Result<Self, EngineError> {
         let db = DB::open(&options(cache, disk_total_bytes), path)
             .map_err(|error| EngineError::db(path, "open RocksDB", &error))?;
-        Ok(Self { path: path.to_path_buf(), db: RwLock::new(Some(db)) })
+        Ok(Self {
+            path: path.to_path_buf(),
+            db: RwLock::new(Some(db)),
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), EngineError> {
+    pub(crate) fn write(
+        &self,
+        batch: WriteBatch,
+        durability: Durability,
+    ) -> Result<(), EngineError> {
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Machine);
         self.with(|db| {
-            db.write_opt(batch, &options).map_err(|error| EngineError::db(&self.path, "write to RocksDB", &error))
+            db.write_opt(batch, &options)
+                .map_err(|error| EngineError::db(&self.path, "write to RocksDB", &error))
         })
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        self.with(|db| db.get(key).map_err(|error| EngineError::db(&self.path, "read from RocksDB", &error)))
+        self.with(|db| {
+            db.get(key)
+                .map_err(|error| EngineError::db(&self.path, "read from RocksDB", &error))
+        })
     }
 
     /// Calls `each` for every row whose key starts with `prefix`, in order.
@@ -76,7 +93,8 @@ impl Db {
                 each(key, value)?;
                 rows.next();
             }
-            rows.status().map_err(|error| EngineError::db(&self.path, "read from RocksDB", &error))
+            rows.status()
+                .map_err(|error| EngineError::db(&self.path, "read from RocksDB", &error))
         })
     }
 
@@ -126,7 +144,11 @@ impl Db {
 
     /// Adds the deletion of every row under `prefix` to `batch`: row by row while they are few, because each range
     /// tombstone costs every later read.
-    pub(crate) fn delete_prefix(&self, batch: &mut WriteBatch, prefix: &[u8]) -> Result<(), EngineError> {
+    pub(crate) fn delete_prefix(
+        &self,
+        batch: &mut WriteBatch,
+        prefix: &[u8],
+    ) -> Result<(), EngineError> {
         const FEW: usize = 1000;
         let mut found = Vec::new();
         self.with(|db| {
@@ -138,7 +160,8 @@ impl Db {
                 found.push(key.to_vec());
                 rows.next();
             }
-            rows.status().map_err(|error| EngineError::db(&self.path, "read from RocksDB", &error))
+            rows.status()
+                .map_err(|error| EngineError::db(&self.path, "read from RocksDB", &error))
         })?;
         if found.len() > FEW {
             batch.delete_range(prefix.to_vec(), after(prefix));
@@ -150,13 +173,25 @@ impl Db {
 
     /// A RocksDB property, 0 when it has none.
     pub(crate) fn property(&self, name: &str) -> u64 {
-        self.db.read().as_ref().and_then(|db| db.property_int_value(name).ok().flatten()).unwrap_or(0)
+        self.db
+            .read()
+            .as_ref()
+            .and_then(|db| db.property_int_value(name).ok().flatten())
+            .unwrap_or(0)
     }
 
-    /// Flushes the memtable, so that the next open has no log to replay, and releases the directory.
+    /// Puts everything on the disk and releases the directory. The memtable is flushed, so that the next open has no log to
+    /// replay; on a full disk the log has to do.
     pub(crate) fn close(&self) -> Result<(), EngineError> {
-        let Some(db) = self.db.write().take() else { return Ok(()) };
-        db.flush().map_err(|error| EngineError::db(&self.path, "flush RocksDB", &error))
+        let Some(db) = self.db.write().take() else {
+            return Ok(());
+        };
+        let fail = |error| EngineError::db(&self.path, "flush RocksDB", &error);
+        db.flush_wal(true).map_err(fail)?;
+        match db.flush().map_err(fail) {
+            Err(error) if !error.no_space => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Releases the directory without flushing, as a crash would.
@@ -171,7 +206,10 @@ impl Db {
         })
     }
 
-    fn with<T, E: From<EngineError>>(&self, call: impl FnOnce(&DB) -> Result<T, E>) -> Result<T, E> {
+    fn with<T, E: From<EngineError>>(
+        &self,
+        call: impl FnOnce(&DB) -> Result<T, E>,
+    ) -> Result<T, E> {
         match self.db.read().as_ref() {
             Some(db) => call(db),
             None => Err(EngineError {
@@ -214,7 +252,9 @@ fn options(cache: &Cache, disk_total_bytes: u64) -> Options {
     blocks.set_cache_index_and_filter_blocks(true);
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     // RocksDB reserves about this much for its log at once, which a small file system cannot spare.
-    let buffer = usize::try_from(disk_total_bytes / 64).unwrap_or(usize::MAX).clamp(256 << 10, 8 << 20);
+    let buffer = usize::try_from(disk_total_bytes / 64)
+        .unwrap_or(usize::MAX)
+        .clamp(256 << 10, 8 << 20);
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_block_based_table_factory(&blocks);

@@ -27,9 +27,13 @@ pub(crate) struct Space {
 
 impl Space {
     pub(crate) fn of(path: &Path) -> Result<Self, EngineError> {
-        let stat = rustix::fs::statvfs(path).map_err(|error| EngineError::io(path, "look at free space", error))?;
+        let stat = rustix::fs::statvfs(path)
+            .map_err(|error| EngineError::io(path, "look at free space", error))?;
         let unit = stat.f_frsize;
-        Ok(Self { total: stat.f_blocks.saturating_mul(unit), free: stat.f_bavail.saturating_mul(unit) })
+        Ok(Self {
+            total: stat.f_blocks.saturating_mul(unit),
+            free: stat.f_bavail.saturating_mul(unit),
+        })
     }
 }
 
@@ -74,7 +78,10 @@ impl Disk {
         self.free.store(space.free, Ordering::Relaxed);
         self.pressure.store(pressure as u8, Ordering::Relaxed);
         let allowance = (space.free.saturating_sub(hard) / 4).max(1 << 20);
-        self.allowance.store(i64::try_from(allowance).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.allowance.store(
+            i64::try_from(allowance).unwrap_or(i64::MAX),
+            Ordering::Relaxed,
+        );
         pressure
     }
 
@@ -98,16 +105,21 @@ impl Disk {
     /// soon as space is back.
     pub(crate) fn admits(&self, bytes: usize) -> bool {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let left = self.allowance.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
+        let left = self
+            .allowance
+            .fetch_sub(bytes, Ordering::Relaxed)
+            .saturating_sub(bytes);
         if left > 0 && self.pressure() != DiskPressure::Hard {
             return true;
         }
-        self.look().map_or(true, |pressure| pressure != DiskPressure::Hard)
+        self.look()
+            .map_or(true, |pressure| pressure != DiskPressure::Hard)
     }
 
     /// A write failed for want of space, whatever the figures said.
     pub(crate) fn refuse(&self) {
-        self.pressure.store(DiskPressure::Hard as u8, Ordering::Relaxed);
+        self.pressure
+            .store(DiskPressure::Hard as u8, Ordering::Relaxed);
     }
 
     /// How long a producer should wait: nothing at the soft limit, the greatest throttle at the hard one.
@@ -116,15 +128,26 @@ impl Disk {
             return 0;
         }
         let (soft, hard) = thresholds(&self.limits, self.total());
-        let (span, missing) = (soft.saturating_sub(hard).max(1), soft.saturating_sub(self.free()));
-        let scaled = u128::from(missing.min(span)) * u128::try_from(self.limits.max_throttle_ms).unwrap_or(0);
-        i32::try_from(scaled / u128::from(span)).unwrap_or(self.limits.max_throttle_ms).max(1)
+        let (span, missing) = (
+            soft.saturating_sub(hard).max(1),
+            soft.saturating_sub(self.free()),
+        );
+        let scaled = u128::from(missing.min(span))
+            * u128::try_from(self.limits.max_throttle_ms).unwrap_or(0);
+        i32::try_from(scaled / u128::from(span))
+            .unwrap_or(self.limits.max_throttle_ms)
+            .max(1)
     }
 }
 
 /// The soft and hard limit for a disk of this size, in bytes.
 fn thresholds(limits: &DiskLimits, total: u64) -> (u64, u64) {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a size")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a size"
+    )]
     let share = |percent: f64| (total as f64 * percent.clamp(0.0, 100.0) / 100.0) as u64;
     let soft = limits.soft_free_bytes.min(share(limits.soft_free_percent));
     let hard = limits.hard_free_bytes.min(share(limits.hard_free_percent));
@@ -145,20 +168,36 @@ mod tests {
             max_throttle_ms: 1000,
         };
         let disk = Disk::new(&std::env::temp_dir(), limits).unwrap();
-        disk.take(Space { total: 100 << 20, free });
+        disk.take(Space {
+            total: 100 << 20,
+            free,
+        });
         disk
     }
 
     #[test]
     fn the_throttle_grows_from_the_soft_to_the_hard_limit() {
-        assert_eq!((disk(30 << 20).pressure(), disk(30 << 20).throttle_ms()), (DiskPressure::Normal, 0));
-        assert_eq!((disk(15 << 20).pressure(), disk(15 << 20).throttle_ms()), (DiskPressure::Soft, 500));
-        assert_eq!((disk(5 << 20).pressure(), disk(5 << 20).throttle_ms()), (DiskPressure::Hard, 1000));
+        assert_eq!(
+            (disk(30 << 20).pressure(), disk(30 << 20).throttle_ms()),
+            (DiskPressure::Normal, 0)
+        );
+        assert_eq!(
+            (disk(15 << 20).pressure(), disk(15 << 20).throttle_ms()),
+            (DiskPressure::Soft, 500)
+        );
+        assert_eq!(
+            (disk(5 << 20).pressure(), disk(5 << 20).throttle_ms()),
+            (DiskPressure::Hard, 1000)
+        );
     }
 
     #[test]
     fn a_refusal_lasts_until_the_next_look() {
-        let limits = DiskLimits { hard_free_bytes: 0, soft_free_bytes: 0, ..DiskLimits::default() };
+        let limits = DiskLimits {
+            hard_free_bytes: 0,
+            soft_free_bytes: 0,
+            ..DiskLimits::default()
+        };
         let disk = Disk::new(&std::env::temp_dir(), limits).unwrap();
         disk.refuse();
         assert_eq!(disk.pressure(), DiskPressure::Hard);

@@ -10,7 +10,10 @@ pub struct EpochEnd {
 }
 
 impl EpochEnd {
-    const UNKNOWN: EpochEnd = EpochEnd { epoch: -1, end_offset: -1 };
+    const UNKNOWN: EpochEnd = EpochEnd {
+        epoch: -1,
+        end_offset: -1,
+    };
 }
 
 /// Epochs with the offset each began at; both rise.
@@ -58,13 +61,25 @@ impl Epochs {
             return EpochEnd::UNKNOWN;
         }
         if self.latest() == Some(epoch) {
-            return EpochEnd { epoch, end_offset: log_end_offset };
+            return EpochEnd {
+                epoch,
+                end_offset: log_end_offset,
+            };
         }
         let above = self.0.partition_point(|(known, _)| *known <= epoch);
-        match (above.checked_sub(1).map(|at| self.0[at].0), self.0.get(above)) {
+        match (
+            above.checked_sub(1).map(|at| self.0[at].0),
+            self.0.get(above),
+        ) {
             (_, None) => EpochEnd::UNKNOWN,
-            (None, Some((_, start))) => EpochEnd { epoch, end_offset: *start },
-            (Some(floor), Some((_, start))) => EpochEnd { epoch: floor, end_offset: *start },
+            (None, Some((_, start))) => EpochEnd {
+                epoch,
+                end_offset: *start,
+            },
+            (Some(floor), Some((_, start))) => EpochEnd {
+                epoch: floor,
+                end_offset: *start,
+            },
         }
     }
 
@@ -78,7 +93,11 @@ impl Epochs {
 
     /// Forgets epochs that ended at or before `start_offset`; the one that holds it now begins there.
     pub(crate) fn truncate_from_start(&mut self, start_offset: i64) -> bool {
-        let Some(holding) = self.0.partition_point(|(_, start)| *start <= start_offset).checked_sub(1) else {
+        let Some(holding) = self
+            .0
+            .partition_point(|(_, start)| *start <= start_offset)
+            .checked_sub(1)
+        else {
             return false;
         };
         let changed = holding > 0 || self.0[holding].1 < start_offset;
@@ -119,7 +138,10 @@ mod tests {
         assert!(!epochs.assign(3, 50));
         assert!(epochs.assign(9, 30));
         assert_eq!(epochs.list(), [(2, 10), (5, 20), (9, 30)]);
-        assert_eq!((epochs.epoch_of(9), epochs.epoch_of(29), epochs.epoch_of(30)), (None, Some(5), Some(9)));
+        assert_eq!(
+            (epochs.epoch_of(9), epochs.epoch_of(29), epochs.epoch_of(30)),
+            (None, Some(5), Some(9))
+        );
     }
 
     #[test]

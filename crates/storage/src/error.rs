@@ -229,18 +229,35 @@ impl EngineError {
         let error = error.into();
         let no_space = matches!(
             error.kind(),
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge
+            std::io::ErrorKind::StorageFull
+                | std::io::ErrorKind::QuotaExceeded
+                | std::io::ErrorKind::FileTooLarge
         );
-        Self { path: path.to_path_buf(), action, detail: error.to_string().into(), no_space }
+        Self {
+            path: path.to_path_buf(),
+            action,
+            detail: error.to_string().into(),
+            no_space,
+        }
     }
 
     pub(crate) fn db(path: &Path, action: &'static str, error: &rocksdb::Error) -> Self {
         let text = error.to_string();
         let no_space = text.contains("No space left") || text.contains("NoSpace");
-        Self { path: path.to_path_buf(), action, detail: text.into(), no_space }
+        Self {
+            path: path.to_path_buf(),
+            action,
+            detail: text.into(),
+            no_space,
+        }
     }
 
     pub(crate) fn bad_value(path: &Path, what: &'static str) -> Self {
-        Self { path: path.to_path_buf(), action: "decode a stored value", detail: what.into(), no_space: false }
+        Self {
+            path: path.to_path_buf(),
+            action: "decode a stored value",
+            detail: what.into(),
+            no_space: false,
+        }
     }
 }

@@ -47,7 +47,11 @@ impl IndexTail {
 
     /// Entries to write under the first one's offset; empty when RocksDB has them all.
     pub(crate) fn unstored_block(&self) -> &[IndexEntry] {
-        if self.stored == self.entries.len() { &[] } else { &self.entries }
+        if self.stored == self.entries.len() {
+            &[]
+        } else {
+            &self.entries
+        }
     }
 
     /// The block was written; a full one is dropped, and the next entry opens a new one.
@@ -84,14 +88,19 @@ pub(crate) struct StoredIndex<'a> {
 
 impl StoredIndex<'_> {
     /// The last stored entry at or below `offset`.
-    pub(crate) fn floor(&self, offset: i64, lookup: Lookup) -> Result<Option<IndexEntry>, ReadError> {
+    pub(crate) fn floor(
+        &self,
+        offset: i64,
+        lookup: Lookup,
+    ) -> Result<Option<IndexEntry>, ReadError> {
         let prefix = keys::index_prefix(self.log_id, self.segment_base);
         let target = keys::index_block(self.log_id, self.segment_base, offset);
-        self.db.last_at_or_before(&prefix, &target, lookup, |key, value| {
-            let block = keys::IndexBlock::decode(key, value).map_err(|_| self.bad())?;
-            let at = block.partition_point(|entry| entry.offset <= offset);
-            Ok(at.checked_sub(1).map(|at| block.get(at)))
-        })
+        self.db
+            .last_at_or_before(&prefix, &target, lookup, |key, value| {
+                let block = keys::IndexBlock::decode(key, value).map_err(|_| self.bad())?;
+                let at = block.partition_point(|entry| entry.offset <= offset);
+                Ok(at.checked_sub(1).map(|at| block.get(at)))
+            })
     }
 
     /// The last stored entry with a position at or below `position`, searched upwards from the block of `from`.
@@ -104,29 +113,34 @@ impl StoredIndex<'_> {
         let mut best = None;
         let prefix = keys::index_prefix(self.log_id, self.segment_base);
         let start = keys::index_block(self.log_id, self.segment_base, from);
-        self.db.scan_from_floor(&prefix, &start, lookup, |key, value| {
-            let block = keys::IndexBlock::decode(key, value).map_err(|_| self.bad())?;
-            let at = block.partition_point(|entry| u64::from(entry.position) <= position);
-            if let Some(at) = at.checked_sub(1) {
-                best = Some(block.get(at));
-            }
-            Ok(at == block.len())
-        })?;
+        self.db
+            .scan_from_floor(&prefix, &start, lookup, |key, value| {
+                let block = keys::IndexBlock::decode(key, value).map_err(|_| self.bad())?;
+                let at = block.partition_point(|entry| u64::from(entry.position) <= position);
+                if let Some(at) = at.checked_sub(1) {
+                    best = Some(block.get(at));
+                }
+                Ok(at == block.len())
+            })?;
         Ok(best)
     }
 
     /// The last stored entry before which every timestamp is below `timestamp`.
-    pub(crate) fn floor_by_timestamp(&self, timestamp: i64) -> Result<Option<IndexEntry>, ReadError> {
+    pub(crate) fn floor_by_timestamp(
+        &self,
+        timestamp: i64,
+    ) -> Result<Option<IndexEntry>, ReadError> {
         let mut best = None;
         let prefix = keys::index_prefix(self.log_id, self.segment_base);
-        self.db.scan_from_floor(&prefix, &prefix, Lookup::MayRead, |key, value| {
-            let block = keys::IndexBlock::decode(key, value).map_err(|_| self.bad())?;
-            let at = block.partition_point(|entry| entry.max_timestamp_before < timestamp);
-            if let Some(at) = at.checked_sub(1) {
-                best = Some(block.get(at));
-            }
-            Ok(at == block.len())
-        })?;
+        self.db
+            .scan_from_floor(&prefix, &prefix, Lookup::MayRead, |key, value| {
+                let block = keys::IndexBlock::decode(key, value).map_err(|_| self.bad())?;
+                let at = block.partition_point(|entry| entry.max_timestamp_before < timestamp);
+                if let Some(at) = at.checked_sub(1) {
+                    best = Some(block.get(at));
+                }
+                Ok(at == block.len())
+            })?;
         Ok(best)
     }
 

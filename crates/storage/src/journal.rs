@@ -38,8 +38,15 @@ enum Kind {
 /// One record of a journal file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    Batch { log_id: u64, base_offset: i64, batch: Bytes },
-    Truncation { log_id: u64, offset: i64 },
+    Batch {
+        log_id: u64,
+        base_offset: i64,
+        batch: Bytes,
+    },
+    Truncation {
+        log_id: u64,
+        offset: i64,
+    },
 }
 
 pub(crate) struct Journal {
@@ -51,7 +58,9 @@ pub(crate) struct Journal {
 
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Journal")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,7 +89,12 @@ pub(crate) struct Closed {
 
 impl Journal {
     pub(crate) fn new(dir: &Path, file_bytes: u64, metrics: Arc<Metrics>) -> Self {
-        Self { path: dir.join("journal"), file_bytes, metrics, files: Mutex::default() }
+        Self {
+            path: dir.join("journal"),
+            file_bytes,
+            metrics,
+            files: Mutex::default(),
+        }
     }
 
     /// Puts the batches of several logs on the disk with one sync. The caller holds the logs' locks, so that the order of
@@ -96,30 +110,58 @@ impl Journal {
             log.sync_identity()?;
             covers.push((log.log_id, Weak::clone(&log.me)));
             for (base_offset, head, rest) in run.batches() {
-                heads.push(record_head(Kind::Batch, log.log_id, base_offset, [head, rest]));
+                heads.push(record_head(
+                    Kind::Batch,
+                    log.log_id,
+                    base_offset,
+                    [head, rest],
+                ));
                 bodies.push([head, rest]);
             }
         }
         if heads.is_empty() {
             return Ok(());
         }
-        let slices = heads.iter().zip(&bodies).flat_map(|(head, [first, rest])| [&head[..], &first[..], &rest[..]]);
-        self.append(slices.filter(|slice| !slice.is_empty()).map(IoSlice::new).collect(), covers)
+        let slices = heads
+            .iter()
+            .zip(&bodies)
+            .flat_map(|(head, [first, rest])| [&head[..], &first[..], &rest[..]]);
+        self.append(
+            slices
+                .filter(|slice| !slice.is_empty())
+                .map(IoSlice::new)
+                .collect(),
+            covers,
+        )
     }
 
     /// Records that a log was cut, when the journal has anything of it: replay must not bring back what went.
-    pub(crate) fn note_truncation(&self, log: &PartitionLog, offset: i64) -> Result<(), EngineError> {
+    pub(crate) fn note_truncation(
+        &self,
+        log: &PartitionLog,
+        offset: i64,
+    ) -> Result<(), EngineError> {
         let covered = {
             let files = self.files.lock();
-            let in_current = files.current.as_ref().is_some_and(|current| current.covers.contains_key(&log.log_id));
-            in_current || files.closed.iter().any(|closed| closed.covers.iter().any(|weak| weak.ptr_eq(&log.me)))
+            let in_current = files
+                .current
+                .as_ref()
+                .is_some_and(|current| current.covers.contains_key(&log.log_id));
+            in_current
+                || files
+                    .closed
+                    .iter()
+                    .any(|closed| closed.covers.iter().any(|weak| weak.ptr_eq(&log.me)))
         };
         if !covered {
             return Ok(());
         }
         let empty = Bytes::new();
         let head = record_head(Kind::Truncation, log.log_id, offset, [&empty, &empty]);
-        self.append(vec![IoSlice::new(&head)], vec![(log.log_id, Weak::clone(&log.me))])
+        self.append(
+            vec![IoSlice::new(&head)],
+            vec![(log.log_id, Weak::clone(&log.me))],
+        )
     }
 
     fn append(
@@ -132,7 +174,10 @@ impl Journal {
         let current = self.current(&mut files, bytes)?;
         if let Err(error) = write_all(current, &mut slices) {
             // Whole records of a refused round must not stand behind the next one.
-            current.file.set_len(current.size).map_err(|error| EngineError::io(&current.path, "cut journal", error))?;
+            current
+                .file
+                .set_len(current.size)
+                .map_err(|error| EngineError::io(&current.path, "cut journal", error))?;
             return Err(error);
         }
         current.size += bytes;
@@ -146,7 +191,11 @@ impl Journal {
     }
 
     /// The file to write to; a new one when the current one is full.
-    fn current<'f>(&self, files: &'f mut Files, bytes: u64) -> Result<&'f mut Current, EngineError> {
+    fn current<'f>(
+        &self,
+        files: &'f mut Files,
+        bytes: u64,
+    ) -> Result<&'f mut Current, EngineError> {
         let full = files.current.as_ref().is_some_and(|current| {
             current.size > 0 && current.size.saturating_add(bytes) > self.file_bytes
         });
@@ -165,19 +214,35 @@ impl Journal {
         let path = self.path.join(format!("{number:020}.jnl"));
         let fail = |error| EngineError::io(&path, "create journal file", error);
         std::fs::create_dir_all(&self.path).map_err(fail)?;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).map_err(fail)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .map_err(fail)?;
         sync_dir(&self.path)?;
         if let Some(parent) = self.path.parent() {
             sync_dir(parent)?;
         }
-        Ok(Current { file, path, size: 0, covers: HashMap::default(), quiet: false })
+        Ok(Current {
+            file,
+            path,
+            size: 0,
+            covers: HashMap::default(),
+            quiet: false,
+        })
     }
 
     /// Files whose logs can be synced now, so that they can go: full ones, and the current one when it has been quiet
     /// since the last call.
     pub(crate) fn take_closed(&self) -> Vec<Closed> {
         let mut files = self.files.lock();
-        if files.current.as_ref().is_some_and(|current| current.quiet && current.size > 0) {
+        if files
+            .current
+            .as_ref()
+            .is_some_and(|current| current.quiet && current.size > 0)
+        {
             files.close_current();
         }
         if let Some(current) = &mut files.current {
@@ -217,7 +282,8 @@ impl Journal {
         files.closed.clear();
         drop(files);
         for path in self.leftovers()? {
-            std::fs::remove_file(&path).map_err(|error| EngineError::io(&path, "remove journal file", error))?;
+            std::fs::remove_file(&path)
+                .map_err(|error| EngineError::io(&path, "remove journal file", error))?;
         }
         Ok(())
     }
@@ -227,7 +293,10 @@ impl Files {
     fn close_current(&mut self) {
         if let Some(current) = self.current.take() {
             let covers = current.covers.into_values().collect();
-            self.closed.push(Closed { path: current.path, covers });
+            self.closed.push(Closed {
+                path: current.path,
+                covers,
+            });
         }
     }
 }
@@ -243,7 +312,8 @@ impl Closed {
     }
 
     pub(crate) fn remove(&self) -> Result<(), EngineError> {
-        std::fs::remove_file(&self.path).map_err(|error| EngineError::io(&self.path, "remove journal file", error))
+        std::fs::remove_file(&self.path)
+            .map_err(|error| EngineError::io(&self.path, "remove journal file", error))
     }
 }
 
@@ -253,7 +323,13 @@ fn write_all(current: &Current, slices: &mut [IoSlice<'_>]) -> Result<(), Engine
     while !left.is_empty() {
         let some = left.len().min(MAX_SLICES);
         match rustix::io::pwritev(&current.file, &left[..some], at) {
-            Ok(0) => return Err(EngineError::io(&current.path, "write journal", rustix::io::Errno::NOSPC)),
+            Ok(0) => {
+                return Err(EngineError::io(
+                    &current.path,
+                    "write journal",
+                    rustix::io::Errno::NOSPC,
+                ));
+            }
             Ok(written) => {
                 at += written as u64;
                 IoSlice::advance_slices(&mut left, written);
@@ -286,7 +362,10 @@ fn record_head(kind: Kind, log_id: u64, offset: i64, body: [&Bytes; 2]) -> [u8; 
 }
 
 /// Reads a journal file from the front until its first record that is not whole, which a crash leaves at the end.
-pub(crate) fn replay(path: &Path, mut each: impl FnMut(Entry) -> Result<(), EngineError>) -> Result<(), EngineError> {
+pub(crate) fn replay(
+    path: &Path,
+    mut each: impl FnMut(Entry) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
     let fail = |error| EngineError::io(path, "read journal", error);
     let file = File::open(path).map_err(fail)?;
     let size = file.metadata().map_err(fail)?.len();
@@ -317,10 +396,16 @@ fn decode(head: &[u8; RECORD_HEADER], body: Vec<u8>) -> Option<Entry> {
     let offset = i64::from_be_bytes(*head[20..].first_chunk()?);
     if kind == Kind::Truncation as u32 {
         let expected = record_head(Kind::Truncation, log_id, offset, [&body, &Bytes::new()]);
-        return (expected == *head && body.is_empty()).then_some(Entry::Truncation { log_id, offset });
+        return (expected == *head && body.is_empty())
+            .then_some(Entry::Truncation { log_id, offset });
     }
     let header = BatchHeader::parse(&body).ok()?;
     let expected = record_head(Kind::Batch, log_id, offset, [&body, &Bytes::new()]);
-    let whole = header.total_len() == body.len() && header.base_offset == offset && batch::check_crc(&body);
-    (expected == *head && whole).then_some(Entry::Batch { log_id, base_offset: offset, batch: body })
+    let whole =
+        header.total_len() == body.len() && header.base_offset == offset && batch::check_crc(&body);
+    (expected == *head && whole).then_some(Entry::Batch {
+        log_id,
+        base_offset: offset,
+        batch: body,
+    })
 }

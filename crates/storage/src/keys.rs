@@ -166,7 +166,10 @@ pub(crate) struct LogIdentity {
 
 impl LogIdentity {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        Writer::new(8 + self.topic.len()).u64(self.log_id).bytes(self.topic.as_bytes()).done()
+        Writer::new(8 + self.topic.len())
+            .u64(self.log_id)
+            .bytes(self.topic.as_bytes())
+            .done()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, BadValue> {
@@ -182,7 +185,10 @@ pub(crate) fn single(table: Table) -> Vec<u8> {
 }
 
 pub(crate) fn log_map(key: &LogKey) -> Vec<u8> {
-    Writer::table(Table::LogMap, 20).bytes(key.topic_id.as_bytes()).i32(key.partition).done()
+    Writer::table(Table::LogMap, 20)
+        .bytes(key.topic_id.as_bytes())
+        .i32(key.partition)
+        .done()
 }
 
 pub(crate) fn decode_log_map(key: &[u8]) -> Result<LogKey, BadValue> {
@@ -190,7 +196,10 @@ pub(crate) fn decode_log_map(key: &[u8]) -> Result<LogKey, BadValue> {
     let topic_id = Uuid::from_bytes(reader.array()?);
     let partition = reader.i32()?;
     reader.finish()?;
-    Ok(LogKey { topic_id, partition })
+    Ok(LogKey {
+        topic_id,
+        partition,
+    })
 }
 
 /// The key of a table with one row a log, and the prefix of a table with several.
@@ -200,7 +209,10 @@ pub(crate) fn log(table: Table, log_id: u64) -> Vec<u8> {
 
 /// Base offsets are never negative, so their big-endian bytes sort as they do.
 pub(crate) fn segment(log_id: u64, base_offset: i64) -> Vec<u8> {
-    Writer::table(Table::Segment, 16).u64(log_id).i64(base_offset).done()
+    Writer::table(Table::Segment, 16)
+        .u64(log_id)
+        .i64(base_offset)
+        .done()
 }
 
 pub(crate) fn decode_segment(key: &[u8]) -> Result<i64, BadValue> {
@@ -212,16 +224,26 @@ pub(crate) fn decode_segment(key: &[u8]) -> Result<i64, BadValue> {
 }
 
 pub(crate) fn index_block(log_id: u64, segment_base: i64, first_offset: i64) -> Vec<u8> {
-    Writer::table(Table::IndexBlock, 24).u64(log_id).i64(segment_base).i64(first_offset).done()
+    Writer::table(Table::IndexBlock, 24)
+        .u64(log_id)
+        .i64(segment_base)
+        .i64(first_offset)
+        .done()
 }
 
 /// The prefix shared by all index blocks of a segment.
 pub(crate) fn index_prefix(log_id: u64, segment_base: i64) -> Vec<u8> {
-    Writer::table(Table::IndexBlock, 16).u64(log_id).i64(segment_base).done()
+    Writer::table(Table::IndexBlock, 16)
+        .u64(log_id)
+        .i64(segment_base)
+        .done()
 }
 
 pub(crate) fn producer(log_id: u64, producer_id: i64) -> Vec<u8> {
-    Writer::table(Table::Producer, 16).u64(log_id).i64(producer_id).done()
+    Writer::table(Table::Producer, 16)
+        .u64(log_id)
+        .i64(producer_id)
+        .done()
 }
 
 pub(crate) fn decode_producer(key: &[u8]) -> Result<i64, BadValue> {
@@ -253,7 +275,11 @@ pub(crate) fn decode_aborted(key: &[u8], value: &[u8]) -> Result<AbortedTransact
     let mut value = Reader(value);
     let first_offset = value.offset()?;
     value.finish()?;
-    Ok(AbortedTransaction { producer_id, first_offset, last_offset })
+    Ok(AbortedTransaction {
+        producer_id,
+        first_offset,
+        last_offset,
+    })
 }
 
 /// Packed: per entry the distance from the block's first offset (u32), the position (u32) and the greatest timestamp
@@ -262,7 +288,10 @@ pub(crate) fn encode_index_block(first_offset: i64, entries: &[IndexEntry]) -> V
     let mut writer = Writer::new(entries.len().saturating_mul(16));
     for entry in entries {
         let distance = u32::try_from(entry.offset.saturating_sub(first_offset)).unwrap_or(u32::MAX);
-        writer = writer.u32(distance).u32(entry.position).i64(entry.max_timestamp_before);
+        writer = writer
+            .u32(distance)
+            .u32(entry.position)
+            .i64(entry.max_timestamp_before);
     }
     writer.done()
 }
@@ -281,13 +310,18 @@ impl<'a> IndexBlock<'a> {
         reader.offset()?;
         let first_offset = reader.offset()?;
         reader.finish()?;
-        if value.is_empty() || value.len() % 16 != 0 {
+        if value.is_empty() || !value.len().is_multiple_of(16) {
             return Err(BadValue);
         }
-        Ok(Self { first_offset, bytes: value })
+        Ok(Self {
+            first_offset,
+            bytes: value,
+        })
     }
 
-    pub(crate) fn entries(self) -> impl DoubleEndedIterator<Item = IndexEntry> + ExactSizeIterator + 'a {
+    pub(crate) fn entries(
+        self,
+    ) -> impl DoubleEndedIterator<Item = IndexEntry> + ExactSizeIterator + 'a {
         (0..self.len()).map(move |at| self.get(at))
     }
 
@@ -315,7 +349,11 @@ impl<'a> IndexBlock<'a> {
         let (Ok(distance), Ok(position), Ok(max_timestamp_before)) = fields else {
             unreachable!("sixteen bytes hold two u32 and one i64")
         };
-        IndexEntry { offset: self.first_offset.saturating_add(i64::from(distance)), position, max_timestamp_before }
+        IndexEntry {
+            offset: self.first_offset.saturating_add(i64::from(distance)),
+            position,
+            max_timestamp_before,
+        }
     }
 }
 
@@ -344,7 +382,10 @@ pub(crate) fn encode_producer(entry: &ProducerEntry) -> Vec<u8> {
         .i64(entry.transaction_start.unwrap_or(-1))
         .u8(u8::try_from(entry.batches().len()).unwrap_or(0));
     for batch in entry.batches() {
-        writer = writer.i32(batch.first_sequence).i32(batch.last_sequence).i64(batch.base_offset);
+        writer = writer
+            .i32(batch.first_sequence)
+            .i32(batch.last_sequence)
+            .i64(batch.base_offset);
         writer = writer.i64(batch.last_offset).i64(batch.timestamp);
     }
     writer.done()
@@ -456,10 +497,20 @@ impl<'a> Reader<'a> {
     }
     /// A number that our writers never let become negative.
     fn offset(&mut self) -> Result<i64, BadValue> {
-        self.i64().and_then(|number| if number < 0 { Err(BadValue) } else { Ok(number) })
+        self.i64().and_then(|number| {
+            if number < 0 {
+                Err(BadValue)
+            } else {
+                Ok(number)
+            }
+        })
     }
     fn finish(self) -> Result<(), BadValue> {
-        if self.0.is_empty() { Ok(()) } else { Err(BadValue) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(BadValue)
+        }
     }
 }
 

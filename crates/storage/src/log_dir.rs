@@ -46,7 +46,10 @@ pub(crate) struct LogDir {
 
 impl std::fmt::Debug for LogDir {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogDir").field("path", &self.path).field("offline", &self.offline).finish_non_exhaustive()
+        f.debug_struct("LogDir")
+            .field("path", &self.path)
+            .field("offline", &self.offline)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,11 +64,29 @@ pub(crate) struct LogDirParts {
 
 impl LogDir {
     pub(crate) fn new(parts: LogDirParts, shared: Arc<Shared>) -> Self {
-        let LogDirParts { path, directory_id, db, disk, journal } = parts;
+        let LogDirParts {
+            path,
+            directory_id,
+            db,
+            disk,
+            journal,
+        } = parts;
         let (label, in_memory) = (path.display().to_string(), is_in_memory(&path));
         let (queue, upkeep) = (Queue::default(), Upkeep::default());
         let offline = OnceLock::new();
-        Self { path, label, directory_id, db, disk, journal, queue, upkeep, shared, in_memory, offline }
+        Self {
+            path,
+            label,
+            directory_id,
+            db,
+            disk,
+            journal,
+            queue,
+            upkeep,
+            shared,
+            in_memory,
+            offline,
+        }
     }
 
     pub(crate) fn logs_path(&self) -> PathBuf {
@@ -141,7 +162,8 @@ impl Upkeep {
 fn is_in_memory(path: &Path) -> bool {
     const TMPFS: u64 = 0x0102_1994;
     const RAMFS: u64 = 0x8584_58f6;
-    rustix::fs::statfs(path).is_ok_and(|stat| matches!(u64::try_from(stat.f_type), Ok(TMPFS | RAMFS)))
+    rustix::fs::statfs(path)
+        .is_ok_and(|stat| matches!(u64::try_from(stat.f_type), Ok(TMPFS | RAMFS)))
 }
 
 /// Makes the entries of a directory durable.

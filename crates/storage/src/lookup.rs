@@ -27,7 +27,11 @@ const MAX_OPENED_BYTES: usize = 256 << 20;
 impl PartitionLog {
     /// The first record below `below` with a timestamp of at least `timestamp` (`ListOffsets`, `LogSegment.findOffsetByTimestamp`
     /// in Kafka). Blocks on the disk, and decompresses one batch.
-    pub fn offset_for_timestamp(&self, timestamp: i64, below: i64) -> Result<Option<TimestampOffset>, ReadError> {
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp: i64,
+        below: i64,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
         let wanted = |found: i64| found >= timestamp;
         for segment in self.segments.load().iter() {
             if segment.base_offset >= below {
@@ -50,9 +54,16 @@ impl PartitionLog {
     /// without timestamps. Blocks like `offset_for_timestamp`.
     pub fn max_timestamp_offset(&self, below: i64) -> Result<Option<TimestampOffset>, ReadError> {
         let segments = self.segments.load();
-        let live = segments.iter().filter(|segment| segment.facts().end_offset > self.log_start_offset());
+        let live = segments
+            .iter()
+            .filter(|segment| segment.facts().end_offset > self.log_start_offset());
         // Of equal timestamps the first counts.
-        let Some(segment) = live.rev().max_by_key(|segment| segment.facts().max_timestamp) else { return Ok(None) };
+        let Some(segment) = live
+            .rev()
+            .max_by_key(|segment| segment.facts().max_timestamp)
+        else {
+            return Ok(None);
+        };
         let greatest = segment.facts().max_timestamp;
         if greatest < 0 {
             return Ok(None);
@@ -103,7 +114,8 @@ impl PartitionLog {
         wanted: &dyn Fn(i64) -> bool,
     ) -> Result<Option<TimestampOffset>, ReadError> {
         let mut bytes = vec![0; header.total_len()];
-        file.read_exact_at(&mut bytes, position).map_err(|error| reader.failed(position, error))?;
+        file.read_exact_at(&mut bytes, position)
+            .map_err(|error| reader.failed(position, error))?;
         if !batch::check_crc(&bytes) {
             return Err(reader.corrupt(position, "the checksum is wrong".to_owned()));
         }
@@ -113,7 +125,11 @@ impl PartitionLog {
             let record = record.map_err(|error| reader.corrupt(position, error.to_string()))?;
             let (offset, timestamp) = (header.offset_of(&record), header.timestamp_of(&record));
             if wanted(timestamp) && offset >= self.log_start_offset() {
-                return Ok(Some(TimestampOffset { offset, timestamp, leader_epoch: header.partition_leader_epoch }));
+                return Ok(Some(TimestampOffset {
+                    offset,
+                    timestamp,
+                    leader_epoch: header.partition_leader_epoch,
+                }));
             }
         }
         Ok(None)
@@ -125,11 +141,16 @@ impl SegmentReader<'_> {
     fn floor_by_timestamp(&self, timestamp: i64) -> Result<Place, ReadError> {
         {
             let tail = self.index().read();
-            let at = tail.entries().partition_point(|entry| entry.max_timestamp_before < timestamp);
+            let at = tail
+                .entries()
+                .partition_point(|entry| entry.max_timestamp_before < timestamp);
             if let Some(at) = at.checked_sub(1) {
                 return Ok(tail.entries()[at].into());
             }
         }
-        Ok(self.stored().floor_by_timestamp(timestamp)?.map_or(self.beginning(), Place::from))
+        Ok(self
+            .stored()
+            .floor_by_timestamp(timestamp)?
+            .map_or(self.beginning(), Place::from))
     }
 }

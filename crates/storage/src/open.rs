@@ -42,18 +42,29 @@ pub(crate) struct Opened {
 
 /// Opens every configured directory.
 pub(crate) fn open_dirs(shared: &Arc<Shared>) -> Result<Opened, OpenError> {
-    let mut opened = Opened { working: Vec::new(), failed: Vec::new() };
+    let mut opened = Opened {
+        working: Vec::new(),
+        failed: Vec::new(),
+    };
     let mut last_failure = None;
     for path in &shared.options.dirs {
         match open_dir(path, shared) {
             Ok(dir) => opened.working.push(dir),
-            Err(DirError::Wrong(what)) => return Err(OpenError::WrongDirectory { dir: path.clone(), what }),
+            Err(DirError::Wrong(what)) => {
+                return Err(OpenError::WrongDirectory {
+                    dir: path.clone(),
+                    what,
+                });
+            }
             Err(DirError::Failed(error)) => {
                 tracing::error!(dir = %path.display(), %error, "log directory is offline");
                 shared.metrics.offline_dirs.inc();
                 shared.events.dir_went_offline(path, &error.to_string());
                 opened.failed.push(failed(path, &error));
-                last_failure = Some(OpenError::AllOffline { dir: path.clone(), reason: error.to_string() });
+                last_failure = Some(OpenError::AllOffline {
+                    dir: path.clone(),
+                    reason: error.to_string(),
+                });
             }
         }
     }
@@ -96,8 +107,18 @@ fn open_dir(path: &Path, shared: &Arc<Shared>) -> Result<OpenedDir, DirError> {
     let directory_id = ballast.with_room(|| check_meta(&path, shared))?;
     let (db, db_is_new) = ballast.with_room(|| open_db(&path, shared, disk.total()))?;
     let last_stop = ballast.with_room(|| Ok(note_open(&path, &db, db_is_new)?))?;
-    let journal = Journal::new(&path, shared.options.journal_file_bytes, Arc::clone(&shared.metrics));
-    let parts = LogDirParts { path, directory_id, db, disk, journal };
+    let journal = Journal::new(
+        &path,
+        shared.options.journal_file_bytes,
+        Arc::clone(&shared.metrics),
+    );
+    let parts = LogDirParts {
+        path,
+        directory_id,
+        db,
+        disk,
+        journal,
+    };
     let dir = Arc::new(LogDir::new(parts, Arc::clone(shared)));
     let (logs, mut summary) = recover_all(&dir, last_stop)?;
     summary.logs = logs.len();
@@ -112,13 +133,21 @@ fn check_meta(path: &Path, shared: &Shared) -> Result<Uuid, DirError> {
     let options = &shared.options;
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return write_meta(path, shared),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return write_meta(path, shared);
+        }
         Err(error) => return Err(EngineError::io(&file, "read", error).into()),
     };
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='));
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='))
+    };
     let expect = |name: &str, wanted: &str| match field(name).map(str::trim) {
         Some(found) if found == wanted => Ok(()),
-        found => Err(DirError::Wrong(format!("{name} is {}, not {wanted}", found.unwrap_or("missing")))),
+        found => Err(DirError::Wrong(format!(
+            "{name} is {}, not {wanted}",
+            found.unwrap_or("missing")
+        ))),
     };
     expect("version", FORMAT_VERSION)?;
     expect("cluster.id", &options.cluster_id)?;
@@ -164,8 +193,12 @@ fn open_db(path: &Path, shared: &Shared, disk_total_bytes: u64) -> Result<(Db, b
     }
     let aside = path.join(format!("db.damaged-{}", shared.clock.now_ms()));
     tracing::error!(%error, aside = %aside.display(), "RocksDB is damaged; its content is rebuilt from the segment files");
-    std::fs::rename(&db_path, &aside).map_err(|error| EngineError::io(&db_path, "put aside", error))?;
-    Ok((Db::open(&db_path, &shared.block_cache, disk_total_bytes)?, true))
+    std::fs::rename(&db_path, &aside)
+        .map_err(|error| EngineError::io(&db_path, "put aside", error))?;
+    Ok((
+        Db::open(&db_path, &shared.block_cache, disk_total_bytes)?,
+        true,
+    ))
 }
 
 /// Finds out how the directory was left, and marks it open.
@@ -217,7 +250,8 @@ fn find_logs(dir: &LogDir) -> Result<Vec<Found>, EngineError> {
         let entry = entry.map_err(fail)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".deleted") {
-            dir.upkeep.add(|work| work.deletions.push((i64::MIN, entry.path())));
+            dir.upkeep
+                .add(|work| work.deletions.push((i64::MIN, entry.path())));
         } else if let Ok(log_id) = name.parse::<u64>() {
             on_disk.insert(log_id, entry.path());
         }
@@ -231,10 +265,21 @@ fn reconcile(
     on_disk: BTreeMap<u64, PathBuf>,
 ) -> Result<Vec<Found>, EngineError> {
     let mut batch = WriteBatch::default();
-    let highest = known.keys().chain(on_disk.keys()).max().copied().unwrap_or(0);
-    let next = dir.db.get(&keys::single(Table::NextLogId))?.and_then(|value| keys::decode_number(&value).ok());
+    let highest = known
+        .keys()
+        .chain(on_disk.keys())
+        .max()
+        .copied()
+        .unwrap_or(0);
+    let next = dir
+        .db
+        .get(&keys::single(Table::NextLogId))?
+        .and_then(|value| keys::decode_number(&value).ok());
     if next.unwrap_or(1) <= highest {
-        batch.put(keys::single(Table::NextLogId), keys::encode_number(highest.saturating_add(1)));
+        batch.put(
+            keys::single(Table::NextLogId),
+            keys::encode_number(highest.saturating_add(1)),
+        );
     }
     for (log_id, path) in &on_disk {
         if known.contains_key(log_id) {
@@ -248,13 +293,23 @@ fn reconcile(
             tracing::warn!(path = %path.display(), "a second directory of the same log; left alone");
             continue;
         }
-        batch.put(keys::log_map(&key), LogIdentity { log_id: *log_id, topic: topic.clone() }.encode());
+        batch.put(
+            keys::log_map(&key),
+            LogIdentity {
+                log_id: *log_id,
+                topic: topic.clone(),
+            }
+            .encode(),
+        );
         known.insert(*log_id, (key, topic));
     }
     if !batch.is_empty() {
         dir.db.write(batch, Durability::Process)?;
     }
-    Ok(known.into_iter().map(|(log_id, (key, topic))| Found { log_id, key, topic }).collect())
+    Ok(known
+        .into_iter()
+        .map(|(log_id, (key, topic))| Found { log_id, key, topic })
+        .collect())
 }
 
 /// Recovers all logs, several at a time.
@@ -269,7 +324,9 @@ fn recover_all(
     let error = Mutex::new(None);
     let work = || {
         loop {
-            let Some(found) = queue.lock().next() else { return };
+            let Some(found) = queue.lock().next() else {
+                return;
+            };
             match recover_one(dir, &found, last_stop) {
                 Ok((log, scanned_bytes, cut_bytes)) => {
                     let mut results = results.lock();
@@ -303,10 +360,18 @@ fn recover_one(
 ) -> Result<(Arc<PartitionLog>, u64, u64), EngineError> {
     let path = dir.logs_path().join(found.log_id.to_string());
     if !path.exists() {
-        tracing::warn!(topic = found.topic, partition = found.key.partition, "the log's directory is gone; it is empty now");
+        tracing::warn!(
+            topic = found.topic,
+            partition = found.key.partition,
+            "the log's directory is gone; it is empty now"
+        );
         let fail = |error| EngineError::io(&path, "create log directory", error);
         std::fs::create_dir_all(&path).map_err(fail)?;
-        std::fs::write(path.join(IDENTITY_FILE), recovery::identity_text(&found.key, &found.topic)).map_err(fail)?;
+        std::fs::write(
+            path.join(IDENTITY_FILE),
+            recovery::identity_text(&found.key, &found.topic),
+        )
+        .map_err(fail)?;
     }
     let options = Arc::new(LogOptions::default());
     let recovered = recovery::recover(Source {
@@ -332,13 +397,18 @@ fn recover_one(
 }
 
 /// Deals with the journal files of the last process.
-fn take_journal(dir: &Arc<LogDir>, logs: &[Arc<PartitionLog>], last_stop: LastStop) -> Result<(), EngineError> {
+fn take_journal(
+    dir: &Arc<LogDir>,
+    logs: &[Arc<PartitionLog>],
+    last_stop: LastStop,
+) -> Result<(), EngineError> {
     let files = dir.journal.leftovers()?;
     if files.is_empty() {
         return Ok(());
     }
     if last_stop == LastStop::MachineCrash {
-        let by_id: BTreeMap<u64, &Arc<PartitionLog>> = logs.iter().map(|log| (log.log_id, log)).collect();
+        let by_id: BTreeMap<u64, &Arc<PartitionLog>> =
+            logs.iter().map(|log| (log.log_id, log)).collect();
         for file in &files {
             journal::replay(file, |entry| replay_entry(&by_id, entry))?;
         }
@@ -346,7 +416,12 @@ fn take_journal(dir: &Arc<LogDir>, logs: &[Arc<PartitionLog>], last_stop: LastSt
     }
     // Without a machine crash the segments have it all, but not yet on the disk. Maintenance syncs them and drops these.
     let covers: Vec<Weak<PartitionLog>> = logs.iter().map(|log| Weak::clone(&log.me)).collect();
-    dir.journal.keep(files.into_iter().map(|file| Closed::leftover(file, covers.clone())).collect());
+    dir.journal.keep(
+        files
+            .into_iter()
+            .map(|file| Closed::leftover(file, covers.clone()))
+            .collect(),
+    );
     Ok(())
 }
 
@@ -356,7 +431,11 @@ fn replay_entry(logs: &BTreeMap<u64, &Arc<PartitionLog>>, entry: Entry) -> Resul
             Some(log) if log.log_end_offset() > offset => truncate(log, offset),
             _ => Ok(()),
         },
-        Entry::Batch { log_id, base_offset, batch } => match logs.get(&log_id) {
+        Entry::Batch {
+            log_id,
+            base_offset,
+            batch,
+        } => match logs.get(&log_id) {
             Some(log) => replay_batch(log, base_offset, batch),
             None => Ok(()),
         },
@@ -364,10 +443,20 @@ fn replay_entry(logs: &BTreeMap<u64, &Arc<PartitionLog>>, entry: Entry) -> Resul
 }
 
 /// Appends a batch that the segment lost. A later record for the same offset wins: what stood there before was refused.
-fn replay_batch(log: &Arc<PartitionLog>, base_offset: i64, batch: Bytes) -> Result<(), EngineError> {
+fn replay_batch(
+    log: &Arc<PartitionLog>,
+    base_offset: i64,
+    batch: Bytes,
+) -> Result<(), EngineError> {
     let end = log.log_end_offset();
     if base_offset > end {
-        tracing::error!(topic = log.topic(), partition = log.key().partition, base_offset, end, "journal does not join the log");
+        tracing::error!(
+            topic = log.topic(),
+            partition = log.key().partition,
+            base_offset,
+            end,
+            "journal does not join the log"
+        );
         return Ok(());
     }
     if base_offset < end {
@@ -376,13 +465,24 @@ fn replay_batch(log: &Arc<PartitionLog>, base_offset: i64, batch: Bytes) -> Resu
         }
         truncate(log, base_offset)?;
     }
-    let leader_epoch = BatchHeader::parse(&batch).map_or(-1, |header| header.partition_leader_epoch);
+    let leader_epoch =
+        BatchHeader::parse(&batch).map_or(-1, |header| header.partition_leader_epoch);
     let source = BatchSource::Journal;
     let log_ref = Arc::clone(log);
-    let mut job = [QueuedBatch { log: log_ref, batch, leader_epoch, source, submission: 0, job: 0, outcome: None }];
+    let mut job = [QueuedBatch {
+        log: log_ref,
+        batch,
+        leader_epoch,
+        source,
+        submission: 0,
+        job: 0,
+        outcome: None,
+    }];
     log.append_group(&mut job);
     match job[0].outcome.take() {
-        Some(Err(error)) => Err(log.engine_error("replay journal", std::io::Error::other(error.to_string()))),
+        Some(Err(error)) => {
+            Err(log.engine_error("replay journal", std::io::Error::other(error.to_string())))
+        }
         _ => Ok(()),
     }
 }
@@ -390,16 +490,24 @@ fn replay_batch(log: &Arc<PartitionLog>, base_offset: i64, batch: Bytes) -> Resu
 fn truncate(log: &PartitionLog, offset: i64) -> Result<(), EngineError> {
     match log.truncate_to(offset) {
         Ok(_) => Ok(()),
-        Err(error) => Err(log.engine_error("replay journal", std::io::Error::other(error.to_string()))),
+        Err(error) => {
+            Err(log.engine_error("replay journal", std::io::Error::other(error.to_string())))
+        }
     }
 }
 
 fn crc_of(batch: &[u8]) -> Option<(i64, u32)> {
-    BatchHeader::parse(batch).ok().map(|header| (header.base_offset, header.crc))
+    BatchHeader::parse(batch)
+        .ok()
+        .map(|header| (header.base_offset, header.crc))
 }
 
 fn stored_crc(log: &PartitionLog, offset: i64) -> Option<(i64, u32)> {
-    let limits = ReadLimits { max_bytes: 1, below: i64::MAX, whole_first_batch: true };
+    let limits = ReadLimits {
+        max_bytes: 1,
+        below: i64::MAX,
+        whole_first_batch: true,
+    };
     let found = log.read(offset, limits, ReadMode::Wait).ok()?;
     crc_of(&found.to_bytes().ok()?)
 }
@@ -418,13 +526,21 @@ pub(crate) fn close_dir(dir: &Arc<LogDir>, logs: &[Arc<PartitionLog>]) -> Result
     });
     dir.db.abandon();
     dir.end_service("the store is closed");
-    result
+    match result {
+        Err(error) if error.no_space => {
+            tracing::warn!(dir = %dir.path.display(), %error, "the disk is full; the next start has to look through the logs");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn save_all(dir: &LogDir, logs: &[Arc<PartitionLog>]) -> Result<(), EngineError> {
-    let root = std::fs::File::open(&dir.path).map_err(|error| EngineError::io(&dir.path, "open", error))?;
+    let root = std::fs::File::open(&dir.path)
+        .map_err(|error| EngineError::io(&dir.path, "open", error))?;
     // One call for the whole file system instead of one sync for each of perhaps thousands of files.
-    rustix::fs::syncfs(&root).map_err(|error| EngineError::io(&dir.path, "sync file system", error))?;
+    rustix::fs::syncfs(&root)
+        .map_err(|error| EngineError::io(&dir.path, "sync file system", error))?;
     for log in logs {
         let mut state = log.lock();
         for segment in log.segments.load().iter() {
@@ -447,7 +563,10 @@ pub(crate) struct Ballast {
 
 impl Ballast {
     pub(crate) fn of(dir: &Path, disk_total_bytes: u64) -> Self {
-        Self { path: dir.join("ballast"), bytes: (disk_total_bytes / 16).min(8 << 20) }
+        Self {
+            path: dir.join("ballast"),
+            bytes: (disk_total_bytes / 16).min(8 << 20),
+        }
     }
 
     /// Reserves the space unless that has been done. Failing is no harm: the reserve is missing then.
@@ -457,7 +576,12 @@ impl Ballast {
         }
         let reserve = || -> std::io::Result<()> {
             let file = std::fs::File::create(&self.path)?;
-            Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, self.bytes)?)
+            Ok(rustix::fs::fallocate(
+                &file,
+                rustix::fs::FallocateFlags::empty(),
+                0,
+                self.bytes,
+            )?)
         };
         if reserve().is_err() {
             let _ = std::fs::remove_file(&self.path);
@@ -465,7 +589,10 @@ impl Ballast {
     }
 
     /// Does something that may need a little space, giving up the reserve when there is none.
-    fn with_room<T>(&self, mut attempt: impl FnMut() -> Result<T, DirError>) -> Result<T, DirError> {
+    fn with_room<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, DirError>,
+    ) -> Result<T, DirError> {
         match attempt() {
             Err(DirError::Failed(error)) if error.no_space && self.path.exists() => {
                 tracing::warn!(path = %self.path.display(), "the disk is full; giving up the reserve");

@@ -106,12 +106,26 @@ pub struct ProducerStatus {
 }
 
 impl PartitionLog {
-    pub(crate) fn new(dir: Arc<LogDir>, log_id: u64, recovered: Recovered, options: Arc<LogOptions>) -> Arc<Self> {
+    pub(crate) fn new(
+        dir: Arc<LogDir>,
+        log_id: u64,
+        recovered: Recovered,
+        options: Arc<LogOptions>,
+    ) -> Arc<Self> {
         let path: Arc<Path> = Arc::clone(&recovered.path);
-        dir.shared.metrics.segments.add(i64::try_from(recovered.segments.len()).unwrap_or(0));
-        let size = recovered.segments.iter().map(|segment| segment.size()).sum();
+        dir.shared
+            .metrics
+            .segments
+            .add(i64::try_from(recovered.segments.len()).unwrap_or(0));
+        let size = recovered
+            .segments
+            .iter()
+            .map(|segment| segment.size())
+            .sum();
         let mut transactions = recovered.transactions;
-        let first_undecided = transactions.first_undecided(recovered.high_watermark).unwrap_or(i64::MAX);
+        let first_undecided = transactions
+            .first_undecided(recovered.high_watermark)
+            .unwrap_or(i64::MAX);
         let offsets = Offsets {
             start: recovered.log_start_offset.into(),
             end: recovered.log_end_offset.into(),
@@ -121,7 +135,12 @@ impl PartitionLog {
             size: AtomicU64::new(size),
         };
         let state = LogState {
-            active: Arc::clone(recovered.segments.last().expect("recovery always leaves an active segment")),
+            active: Arc::clone(
+                recovered
+                    .segments
+                    .last()
+                    .expect("recovery always leaves an active segment"),
+            ),
             end_offset: recovered.log_end_offset,
             producers: recovered.producers,
             unsaved_bytes: 0,
@@ -180,7 +199,8 @@ impl PartitionLog {
 
     /// Everything below it is replicated and belongs to no undecided transaction.
     pub fn last_stable_offset(&self) -> i64 {
-        self.high_watermark().min(self.offsets.first_undecided.load(Ordering::Acquire))
+        self.high_watermark()
+            .min(self.offsets.first_undecided.load(Ordering::Acquire))
     }
 
     /// The newest leader epoch this log has seen, -1 before the first.
@@ -225,7 +245,10 @@ impl PartitionLog {
         let state = self.state.lock();
         let current = self.leader_epoch();
         if epoch < current {
-            return Err(ChangeError::FencedLeaderEpoch { current, found: epoch });
+            return Err(ChangeError::FencedLeaderEpoch {
+                current,
+                found: epoch,
+            });
         }
         self.begin_epoch(epoch, state.end_offset)?;
         Ok(())
@@ -249,7 +272,9 @@ impl PartitionLog {
             return false;
         }
         let undecided = transactions.first_undecided(offset).unwrap_or(i64::MAX);
-        self.offsets.first_undecided.store(undecided, Ordering::Release);
+        self.offsets
+            .first_undecided
+            .store(undecided, Ordering::Release);
         self.offsets.high_watermark.store(offset, Ordering::Release);
         drop(transactions);
         self.mark_dirty_for_checkpoint();
@@ -258,7 +283,9 @@ impl PartitionLog {
 
     /// Where the records of `epoch` end (KIP-101, `OffsetForLeaderEpoch`).
     pub fn end_offset_for_epoch(&self, epoch: i32) -> EpochEnd {
-        self.epochs.read().end_offset_for(epoch, self.log_end_offset())
+        self.epochs
+            .read()
+            .end_offset_for(epoch, self.log_end_offset())
     }
 
     /// The epoch that wrote the record at `offset`, if the log still knows.
@@ -269,14 +296,15 @@ impl PartitionLog {
     /// Every producer the log remembers. May wait for a write to the log that is in progress.
     pub fn producers(&self) -> Vec<ProducerStatus> {
         let state = self.state.lock();
-        let status = |(producer_id, entry): (i64, &crate::producer_state::ProducerEntry)| ProducerStatus {
-            producer_id,
-            epoch: entry.epoch,
-            last_sequence: entry.last_sequence(),
-            last_timestamp: entry.last_timestamp,
-            coordinator_epoch: entry.coordinator_epoch,
-            transaction_start: entry.transaction_start,
-        };
+        let status =
+            |(producer_id, entry): (i64, &crate::producer_state::ProducerEntry)| ProducerStatus {
+                producer_id,
+                epoch: entry.epoch,
+                last_sequence: entry.last_sequence(),
+                last_timestamp: entry.last_timestamp,
+                coordinator_epoch: entry.coordinator_epoch,
+                transaction_start: entry.transaction_start,
+            };
         let mut producers: Vec<_> = state.producers.iter().map(status).collect();
         producers.sort_unstable_by_key(|producer| producer.producer_id);
         producers
@@ -301,7 +329,10 @@ impl PartitionLog {
             return Err(ChangeError::Deleted);
         }
         match self.dir.offline() {
-            Some(reason) => Err(ChangeError::Offline { dir: self.dir.path.clone(), reason }),
+            Some(reason) => Err(ChangeError::Offline {
+                dir: self.dir.path.clone(),
+                reason,
+            }),
             None => Ok(()),
         }
     }
@@ -314,7 +345,9 @@ impl PartitionLog {
     pub(crate) fn mark_dirty(&self, state: &mut LogState) {
         if !state.dirty {
             state.dirty = true;
-            self.dir.upkeep.add(|work| work.dirty.push(Weak::clone(&self.me)));
+            self.dir
+                .upkeep
+                .add(|work| work.dirty.push(Weak::clone(&self.me)));
         }
     }
 
@@ -327,12 +360,19 @@ impl PartitionLog {
     }
 
     pub(crate) fn remove_path(&self) -> PathBuf {
-        self.dir.logs_path().join(format!("{}.deleted", self.log_id))
+        self.dir
+            .logs_path()
+            .join(format!("{}.deleted", self.log_id))
     }
 
     /// How far RocksDB may say it knows the log, once `state` is written.
     pub(crate) fn checkpoint_row(&self, state: &LogState) -> Checkpoint {
-        let synced = self.segments.load().iter().find(|segment| segment.base_offset >= state.synced_base).cloned();
+        let synced = self
+            .segments
+            .load()
+            .iter()
+            .find(|segment| segment.base_offset >= state.synced_base)
+            .cloned();
         Checkpoint {
             segment_base: state.active.base_offset,
             position: state.active.size(),
@@ -358,7 +398,11 @@ impl PartitionLog {
         facts.end_offset = header.next_offset();
     }
 
-    pub(crate) fn engine_error(&self, action: &'static str, error: impl Into<std::io::Error>) -> EngineError {
+    pub(crate) fn engine_error(
+        &self,
+        action: &'static str,
+        error: impl Into<std::io::Error>,
+    ) -> EngineError {
         EngineError::io(&self.path, action, error)
     }
 }
@@ -367,5 +411,7 @@ impl PartitionLog {
 pub(crate) fn jitter(log_id: u64, limit_ms: i64) -> i64 {
     let limit = u64::try_from(limit_ms).unwrap_or(0);
     let spread = log_id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11;
-    limit.checked_add(1).map_or(0, |span| i64::try_from(spread % span).unwrap_or(0))
+    limit
+        .checked_add(1)
+        .map_or(0, |span| i64::try_from(spread % span).unwrap_or(0))
 }

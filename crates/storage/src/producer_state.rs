@@ -64,7 +64,9 @@ impl ProducerEntry {
     }
 
     pub(crate) fn last_sequence(&self) -> i32 {
-        self.batches().last().map_or(-1, |batch| batch.last_sequence)
+        self.batches()
+            .last()
+            .map_or(-1, |batch| batch.last_sequence)
     }
 
     fn begin_epoch(&mut self, epoch: i16) {
@@ -136,7 +138,8 @@ impl Producers {
         };
         if entry.epoch == batch.epoch && batch.marker.is_none() {
             let same = |known: &&BatchRange| {
-                known.first_sequence == batch.first_sequence && known.last_sequence == batch.last_sequence
+                known.first_sequence == batch.first_sequence
+                    && known.last_sequence == batch.last_sequence
             };
             if let Some(known) = entry.batches().iter().find(same) {
                 return Ok(Verdict::Duplicate(*known));
@@ -148,7 +151,9 @@ impl Producers {
             None => {
                 check_sequence(entry, batch)?;
                 if entry.transaction_start.is_some() && !batch.transactional {
-                    return Err(AppendError::TransactionConflict { producer_id: batch.producer_id });
+                    return Err(AppendError::TransactionConflict {
+                        producer_id: batch.producer_id,
+                    });
                 }
             }
         }
@@ -156,7 +161,11 @@ impl Producers {
     }
 
     /// Takes the batch into the state, as append and recovery both do. `undo` receives the entry as it was.
-    pub(crate) fn apply(&mut self, batch: &ProducerBatch, undo: Option<&mut Undo>) -> TransactionEffect {
+    pub(crate) fn apply(
+        &mut self,
+        batch: &ProducerBatch,
+        undo: Option<&mut Undo>,
+    ) -> TransactionEffect {
         let before = self.entries.get(&batch.producer_id).copied();
         if let Some(undo) = undo {
             undo.0.push((batch.producer_id, before));
@@ -242,15 +251,27 @@ fn check_coordinator(entry: &ProducerEntry, marker: Marker) -> Result<(), Append
 
 /// Kafka's `ProducerAppendInfo.checkSequence`: within an epoch the next sequence, in a new epoch zero.
 fn check_sequence(entry: &ProducerEntry, batch: &ProducerBatch) -> Result<(), AppendError> {
-    let last = if batch.epoch == entry.epoch { entry.last_sequence() } else { -1 };
+    let last = if batch.epoch == entry.epoch {
+        entry.last_sequence()
+    } else {
+        -1
+    };
     let follows = if last == i32::MAX { 0 } else { last + 1 };
     if batch.first_sequence == follows {
         return Ok(());
     }
-    Err(AppendError::OutOfOrderSequence { producer_id: batch.producer_id, last, found: batch.first_sequence })
+    Err(AppendError::OutOfOrderSequence {
+        producer_id: batch.producer_id,
+        last,
+        found: batch.first_sequence,
+    })
 }
 
-fn end_transaction(entry: &mut ProducerEntry, batch: &ProducerBatch, marker: Marker) -> TransactionEffect {
+fn end_transaction(
+    entry: &mut ProducerEntry,
+    batch: &ProducerBatch,
+    marker: Marker,
+) -> TransactionEffect {
     entry.coordinator_epoch = marker.coordinator_epoch;
     match entry.transaction_start.take() {
         Some(first_offset) => TransactionEffect::End {
@@ -273,7 +294,10 @@ fn add_data(entry: &mut ProducerEntry, batch: &ProducerBatch) -> TransactionEffe
     });
     if batch.transactional && entry.transaction_start.is_none() {
         entry.transaction_start = Some(batch.base_offset);
-        return TransactionEffect::Begin { producer_id: batch.producer_id, first_offset: batch.base_offset };
+        return TransactionEffect::Begin {
+            producer_id: batch.producer_id,
+            first_offset: batch.base_offset,
+        };
     }
     TransactionEffect::None
 }
@@ -311,12 +335,21 @@ mod tests {
 
     #[test]
     fn the_last_five_batches_are_recognised_and_the_sixth_is_out_of_order() {
-        let producers = with(&(0..6).map(|n| batch(0, n * 10, 10, i64::from(n) * 10)).collect::<Vec<_>>());
+        let producers = with(
+            &(0..6)
+                .map(|n| batch(0, n * 10, 10, i64::from(n) * 10))
+                .collect::<Vec<_>>(),
+        );
         for n in 1..6 {
-            let Ok(Verdict::Duplicate(known)) = producers.check(&batch(0, n * 10, 10, 999)) else { panic!("batch {n}") };
+            let Ok(Verdict::Duplicate(known)) = producers.check(&batch(0, n * 10, 10, 999)) else {
+                panic!("batch {n}")
+            };
             assert_eq!(known.base_offset, i64::from(n) * 10);
         }
-        assert!(matches!(producers.check(&batch(0, 0, 10, 999)), Err(AppendError::OutOfOrderSequence { last: 59, .. })));
+        assert!(matches!(
+            producers.check(&batch(0, 0, 10, 999)),
+            Err(AppendError::OutOfOrderSequence { last: 59, .. })
+        ));
         // The same first sequence with another length is not the same batch.
         assert!(producers.check(&batch(0, 50, 9, 999)).is_err());
     }
@@ -333,11 +366,18 @@ mod tests {
     #[test]
     fn an_unknown_producer_may_start_anywhere_but_a_new_epoch_starts_at_zero() {
         let producers = with(&[batch(3, 40, 5, 0)]);
-        assert!(matches!(producers.check(&batch(4, 45, 1, 5)), Err(AppendError::OutOfOrderSequence { last: -1, .. })));
+        assert!(matches!(
+            producers.check(&batch(4, 45, 1, 5)),
+            Err(AppendError::OutOfOrderSequence { last: -1, .. })
+        ));
         assert_eq!(producers.check(&batch(4, 0, 1, 5)).unwrap(), Verdict::New);
         assert!(matches!(
             producers.check(&batch(2, 0, 1, 5)),
-            Err(AppendError::StaleProducerEpoch { current: 3, found: 2, .. })
+            Err(AppendError::StaleProducerEpoch {
+                current: 3,
+                found: 2,
+                ..
+            })
         ));
     }
 
@@ -347,7 +387,13 @@ mod tests {
         let mut undo = Undo::default();
         let before = *producers.get(7).unwrap();
         producers.apply(&batch(0, 10, 5, 10), Some(&mut undo));
-        producers.apply(&ProducerBatch { producer_id: 8, ..batch(1, 0, 5, 15) }, Some(&mut undo));
+        producers.apply(
+            &ProducerBatch {
+                producer_id: 8,
+                ..batch(1, 0, 5, 15)
+            },
+            Some(&mut undo),
+        );
         producers.roll_back(undo);
         assert_eq!(producers.get(7), Some(&before));
         assert_eq!(producers.get(8), None);
@@ -356,31 +402,88 @@ mod tests {
     #[test]
     fn a_transaction_begins_with_its_first_batch_and_ends_with_the_marker() {
         let mut producers = Producers::default();
-        let data = ProducerBatch { transactional: true, ..batch(0, 0, 10, 100) };
-        assert_eq!(producers.apply(&data, None), TransactionEffect::Begin { producer_id: 7, first_offset: 100 });
-        assert!(matches!(producers.check(&batch(0, 10, 1, 110)), Err(AppendError::TransactionConflict { .. })));
-        let marker = Marker { committed: false, coordinator_epoch: 4 };
-        let end = ProducerBatch { transactional: true, marker: Some(marker), ..batch(0, -1, 1, 110) };
+        let data = ProducerBatch {
+            transactional: true,
+            ..batch(0, 0, 10, 100)
+        };
+        assert_eq!(
+            producers.apply(&data, None),
+            TransactionEffect::Begin {
+                producer_id: 7,
+                first_offset: 100
+            }
+        );
+        assert!(matches!(
+            producers.check(&batch(0, 10, 1, 110)),
+            Err(AppendError::TransactionConflict { .. })
+        ));
+        let marker = Marker {
+            committed: false,
+            coordinator_epoch: 4,
+        };
+        let end = ProducerBatch {
+            transactional: true,
+            marker: Some(marker),
+            ..batch(0, -1, 1, 110)
+        };
         assert_eq!(
             producers.apply(&end, None),
-            TransactionEffect::End { producer_id: 7, first_offset: 100, marker_offset: 110, committed: false }
+            TransactionEffect::End {
+                producer_id: 7,
+                first_offset: 100,
+                marker_offset: 110,
+                committed: false
+            }
         );
-        let stale = Marker { committed: true, coordinator_epoch: 3 };
-        let zombie = ProducerBatch { marker: Some(stale), ..end };
-        assert!(matches!(producers.check(&zombie), Err(AppendError::StaleCoordinatorEpoch { current: 4, found: 3 })));
+        let stale = Marker {
+            committed: true,
+            coordinator_epoch: 3,
+        };
+        let zombie = ProducerBatch {
+            marker: Some(stale),
+            ..end
+        };
+        assert!(matches!(
+            producers.check(&zombie),
+            Err(AppendError::StaleCoordinatorEpoch {
+                current: 4,
+                found: 3
+            })
+        ));
         // The producer's sequence goes on after the marker.
-        assert_eq!(producers.check(&ProducerBatch { transactional: true, ..batch(0, 10, 1, 111) }).unwrap(), Verdict::New);
+        assert_eq!(
+            producers
+                .check(&ProducerBatch {
+                    transactional: true,
+                    ..batch(0, 10, 1, 111)
+                })
+                .unwrap(),
+            Verdict::New
+        );
     }
 
     #[test]
     fn expiry_spares_open_transactions() {
         let mut producers = with(&[batch(0, 0, 1, 0)]);
-        producers.apply(&ProducerBatch { producer_id: 8, transactional: true, ..batch(0, 0, 1, 1) }, None);
+        producers.apply(
+            &ProducerBatch {
+                producer_id: 8,
+                transactional: true,
+                ..batch(0, 0, 1, 1)
+            },
+            None,
+        );
         producers.clear_dirty();
         producers.expire(1_999, 1_000);
         assert_eq!(producers.iter().count(), 2);
         producers.expire(2_000, 1_000);
         assert_eq!(producers.iter().map(|(id, _)| id).collect::<Vec<_>>(), [8]);
-        assert_eq!(producers.dirty().map(|(id, entry)| (id, entry.is_none())).collect::<Vec<_>>(), [(7, true)]);
+        assert_eq!(
+            producers
+                .dirty()
+                .map(|(id, entry)| (id, entry.is_none()))
+                .collect::<Vec<_>>(),
+            [(7, true)]
+        );
     }
 }

@@ -76,7 +76,11 @@ impl LogSlice {
     pub fn to_bytes(&self) -> std::io::Result<Bytes> {
         match self {
             Self::Memory(bytes) => Ok(bytes.clone()),
-            Self::File { file, position, len } => {
+            Self::File {
+                file,
+                position,
+                len,
+            } => {
                 let mut buffer = vec![0; *len];
                 file.read_exact_at(&mut buffer, *position)?;
                 Ok(buffer.into())
@@ -122,15 +126,29 @@ impl PartitionLog {
     /// Whole batches from the one that contains `from`. Empty when `from` is at the log end or at `limits.below`.
     ///
     /// Fails with `OutOfRange` below the log start and above the log end. Blocks only with `ReadMode::Wait`.
-    pub fn read(&self, from: i64, limits: ReadLimits, mode: ReadMode) -> Result<ReadResult, ReadError> {
+    pub fn read(
+        &self,
+        from: i64,
+        limits: ReadLimits,
+        mode: ReadMode,
+    ) -> Result<ReadResult, ReadError> {
         let (start, end) = self.check_range(from)?;
-        let mut result =
-            ReadResult { slices: Vec::new(), bytes: 0, log_start_offset: start, log_end_offset: end };
+        let mut result = ReadResult {
+            slices: Vec::new(),
+            bytes: 0,
+            log_start_offset: start,
+            log_end_offset: end,
+        };
         if from >= end.min(limits.below) {
             return Ok(result);
         }
         let metrics = &self.dir.shared.metrics;
-        if let Some(found) = self.tail.read(from, limits.below, limits.max_bytes, limits.whole_first_batch) {
+        if let Some(found) = self.tail.read(
+            from,
+            limits.below,
+            limits.max_bytes,
+            limits.whole_first_batch,
+        ) {
             metrics.tail_cache_hits.inc();
             result.bytes = found.bytes;
             result.slices = found.slices.into_iter().map(LogSlice::Memory).collect();
@@ -152,7 +170,10 @@ impl PartitionLog {
             return Err(ReadError::Deleted);
         }
         if let Some(reason) = self.dir.offline() {
-            return Err(ReadError::Offline { dir: self.dir.path.clone(), reason });
+            return Err(ReadError::Offline {
+                dir: self.dir.path.clone(),
+                reason,
+            });
         }
         let (start, end) = (self.log_start_offset(), self.log_end_offset());
         if offset < start || offset > end {
@@ -169,9 +190,16 @@ impl PartitionLog {
         }
     }
 
-    fn read_file(&self, from: i64, limits: ReadLimits, mode: ReadMode) -> Result<Option<LogSlice>, ReadError> {
+    fn read_file(
+        &self,
+        from: i64,
+        limits: ReadLimits,
+        mode: ReadMode,
+    ) -> Result<Option<LogSlice>, ReadError> {
         let segments = self.segments.load();
-        let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
+        let first = segments
+            .partition_point(|segment| segment.base_offset <= from)
+            .saturating_sub(1);
         // After a hole the batch that follows is in a later segment.
         for segment in &segments[first..] {
             if segment.base_offset >= limits.below {
@@ -228,13 +256,21 @@ pub(crate) struct Place {
 
 impl From<IndexEntry> for Place {
     fn from(entry: IndexEntry) -> Self {
-        Self { offset: entry.offset, position: u64::from(entry.position) }
+        Self {
+            offset: entry.offset,
+            position: u64::from(entry.position),
+        }
     }
 }
 
 impl<'a> SegmentReader<'a> {
     pub(crate) fn new(log: &'a PartitionLog, segment: &'a Segment, mode: ReadMode) -> Self {
-        Self { log, segment, mode, size: segment.size() }
+        Self {
+            log,
+            segment,
+            mode,
+            size: segment.size(),
+        }
     }
 
     fn read(&self, from: i64, limits: ReadLimits) -> Result<Found, ReadError> {
@@ -243,7 +279,10 @@ impl<'a> SegmentReader<'a> {
         }
         let generation = self.log.generation.load(Ordering::Acquire);
         let file = self.segment.file()?;
-        let hint = self.log.hints.get(self.segment.base_offset, from, generation);
+        let hint = self
+            .log
+            .hints
+            .get(self.segment.base_offset, from, generation);
         let start = match hint {
             Some(place) => place,
             None => match self.find(&file, from)? {
@@ -257,10 +296,16 @@ impl<'a> SegmentReader<'a> {
         }
         self.make_ready(&file, start, end.position, hint.is_some())?;
         if end.offset > start.offset {
-            self.log.hints.put(self.segment.base_offset, from, end, generation);
+            self.log
+                .hints
+                .put(self.segment.base_offset, from, end, generation);
         }
         let len = usize::try_from(end.position - start.position).unwrap_or(usize::MAX);
-        Ok(Found::Slice(LogSlice::File { file, position: start.position, len }))
+        Ok(Found::Slice(LogSlice::File {
+            file,
+            position: start.position,
+            len,
+        }))
     }
 
     /// Where the batch begins that contains `offset`, or the first one after it. `None` behind the last.
@@ -269,9 +314,15 @@ impl<'a> SegmentReader<'a> {
         while place.position < self.size {
             let header = self.header(file, place.position)?;
             if header.last_offset() >= offset {
-                return Ok(Some(Place { offset: header.base_offset, position: place.position }));
+                return Ok(Some(Place {
+                    offset: header.base_offset,
+                    position: place.position,
+                }));
             }
-            place = Place { offset: header.next_offset(), position: place.position + header.total_len() as u64 };
+            place = Place {
+                offset: header.next_offset(),
+                position: place.position + header.total_len() as u64,
+            };
         }
         Ok(None)
     }
@@ -280,7 +331,9 @@ impl<'a> SegmentReader<'a> {
     fn floor(&self, offset: i64) -> Result<Place, ReadError> {
         {
             let tail = self.segment.index.read();
-            let at = tail.entries().partition_point(|entry| entry.offset <= offset);
+            let at = tail
+                .entries()
+                .partition_point(|entry| entry.offset <= offset);
             if let Some(at) = at.checked_sub(1) {
                 return Ok(tail.entries()[at].into());
             }
@@ -293,12 +346,16 @@ impl<'a> SegmentReader<'a> {
     fn floor_by_position(&self, from: Place, position: u64) -> Result<Place, ReadError> {
         {
             let tail = self.segment.index.read();
-            let at = tail.entries().partition_point(|entry| u64::from(entry.position) <= position);
+            let at = tail
+                .entries()
+                .partition_point(|entry| u64::from(entry.position) <= position);
             if let Some(at) = at.checked_sub(1) {
                 return Ok(Place::from(tail.entries()[at]).max_of(from));
             }
         }
-        let entry = self.stored().floor_by_position(from.offset, position, self.lookup())?;
+        let entry = self
+            .stored()
+            .floor_by_position(from.offset, position, self.lookup())?;
         Ok(entry.map_or(from, |entry| Place::from(entry).max_of(from)))
     }
 
@@ -311,11 +368,18 @@ impl<'a> SegmentReader<'a> {
     }
 
     pub(crate) fn stored(&self) -> StoredIndex<'_> {
-        StoredIndex { db: &self.log.dir.db, log_id: self.log.log_id, segment_base: self.segment.base_offset }
+        StoredIndex {
+            db: &self.log.dir.db,
+            log_id: self.log.log_id,
+            segment_base: self.segment.base_offset,
+        }
     }
 
     pub(crate) fn beginning(&self) -> Place {
-        Place { offset: self.segment.base_offset, position: 0 }
+        Place {
+            offset: self.segment.base_offset,
+            position: 0,
+        }
     }
 
     fn lookup(&self) -> Lookup {
@@ -332,9 +396,16 @@ impl<'a> SegmentReader<'a> {
         let limit = start.position.saturating_add(limits.max_bytes as u64);
         let all_visible = limits.below >= log_end;
         if all_visible && limit >= self.size {
-            return Ok(Place { offset: start.offset, position: self.size });
+            return Ok(Place {
+                offset: start.offset,
+                position: self.size,
+            });
         }
-        let mut place = if limit >= self.size { self.floor_by_position(start, self.size)? } else { self.floor_by_position(start, limit)? };
+        let mut place = if limit >= self.size {
+            self.floor_by_position(start, self.size)?
+        } else {
+            self.floor_by_position(start, limit)?
+        };
         if place.offset >= limits.below {
             place = self.floor(limits.below)?.max_of(start);
         } else if place.position > start.position && all_visible {
@@ -359,7 +430,10 @@ impl<'a> SegmentReader<'a> {
             if header.base_offset >= limits.below || (end > limit && !first) {
                 break;
             }
-            place = Place { offset: header.next_offset(), position: end };
+            place = Place {
+                offset: header.next_offset(),
+                position: end,
+            };
         }
         Ok(place)
     }
@@ -375,25 +449,37 @@ impl<'a> SegmentReader<'a> {
             ReadMode::NoWait => self.read_now(file, &mut bytes, position)?,
             ReadMode::Wait => self.read_exact(file, &mut bytes, position)?,
         }
-        let header = BatchHeader::parse_prefix(&bytes).map_err(|error| self.corrupt(position, error.to_string()))?;
-        if header.total_len() as u64 > left || header.base_offset < self.segment.base_offset || header.last_offset_delta < 0 {
+        let header = BatchHeader::parse_prefix(&bytes)
+            .map_err(|error| self.corrupt(position, error.to_string()))?;
+        if header.total_len() as u64 > left
+            || header.base_offset < self.segment.base_offset
+            || header.last_offset_delta < 0
+        {
             return Err(self.corrupt(position, "length or offset is out of bounds".to_owned()));
         }
         Ok(header)
     }
 
     fn read_exact(&self, file: &File, buffer: &mut [u8], position: u64) -> Result<(), ReadError> {
-        file.read_exact_at(buffer, position).map_err(|error| self.failed(position, error))
+        file.read_exact_at(buffer, position)
+            .map_err(|error| self.failed(position, error))
     }
 
     /// Reads what is in the page cache, or says `WouldBlock`.
     fn read_now(&self, file: &File, buffer: &mut [u8], position: u64) -> Result<(), ReadError> {
         let wanted = buffer.len();
-        let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], position, ReadWriteFlags::NOWAIT);
+        let read = rustix::io::preadv2(
+            file,
+            &mut [IoSliceMut::new(buffer)],
+            position,
+            ReadWriteFlags::NOWAIT,
+        );
         match read {
             Ok(read) if read == wanted => Ok(()),
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Err(ReadError::WouldBlock),
-            Err(Errno::OPNOTSUPP) if self.log.dir.in_memory => self.read_exact(file, buffer, position),
+            Err(Errno::OPNOTSUPP) if self.log.dir.in_memory => {
+                self.read_exact(file, buffer, position)
+            }
             Err(Errno::OPNOTSUPP) => Err(ReadError::WouldBlock),
             Err(error) => Err(self.failed(position, error.into())),
         }
@@ -411,18 +497,32 @@ impl<'a> SegmentReader<'a> {
     pub(crate) fn corrupt(&self, position: u64, what: String) -> ReadError {
         let file = self.segment.path();
         tracing::error!(file = %file.display(), position, what, "segment is corrupt");
-        ReadError::Corrupt { file, position, what }
+        ReadError::Corrupt {
+            file,
+            position,
+            what,
+        }
     }
 
     /// Sees to it that the range is in the page cache and has been checked.
-    fn make_ready(&self, file: &File, start: Place, end: u64, sequential: bool) -> Result<(), ReadError> {
+    fn make_ready(
+        &self,
+        file: &File,
+        start: Place,
+        end: u64,
+        sequential: bool,
+    ) -> Result<(), ReadError> {
         let checked = self.segment.is_checked(start.position, end);
         match self.mode {
             ReadMode::NoWait if !checked => Err(ReadError::WouldBlock),
             ReadMode::NoWait => self.probe(file, start.position, end),
             ReadMode::Wait => {
                 self.read_ahead(file, start.position, end, sequential);
-                if checked { self.warm(file, start.position, end) } else { self.verify(file, start, end) }
+                if checked {
+                    self.warm(file, start.position, end)
+                } else {
+                    self.verify(file, start, end)
+                }
             }
         }
     }
@@ -438,17 +538,24 @@ impl<'a> SegmentReader<'a> {
     }
 
     fn read_ahead(&self, file: &File, start: u64, end: u64, sequential: bool) {
-        let end = if sequential { end.saturating_add(READ_AHEAD).min(self.size) } else { end };
+        let end = if sequential {
+            end.saturating_add(READ_AHEAD).min(self.size)
+        } else {
+            end
+        };
         let len = std::num::NonZeroU64::new(end - start);
         // Only advice: without it the read below is slower.
         let _ = rustix::fs::fadvise(file, start, len, rustix::fs::Advice::WillNeed);
     }
 
     fn warm(&self, file: &File, start: u64, end: u64) -> Result<(), ReadError> {
-        let mut buffer = vec![0; WARM_CHUNK.min(usize::try_from(end - start).unwrap_or(usize::MAX))];
+        let mut buffer =
+            vec![0; WARM_CHUNK.min(usize::try_from(end - start).unwrap_or(usize::MAX))];
         let mut at = start;
         while at < end {
-            let len = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let len = buffer
+                .len()
+                .min(usize::try_from(end - at).unwrap_or(usize::MAX));
             self.read_exact(file, &mut buffer[..len], at)?;
             at += len as u64;
         }
@@ -476,7 +583,11 @@ impl<'a> SegmentReader<'a> {
 
 impl Place {
     fn max_of(self, other: Place) -> Place {
-        if self.position >= other.position { self } else { other }
+        if self.position >= other.position {
+            self
+        } else {
+            other
+        }
     }
 }
 
@@ -500,14 +611,21 @@ struct Hint {
 impl Hints {
     fn get(&self, segment_base: i64, offset: i64, generation: u32) -> Option<Place> {
         let ring = self.0.lock();
-        let hint = ring.slots.iter().flatten().find(|hint| hint.is(segment_base, offset, generation))?;
+        let hint = ring
+            .slots
+            .iter()
+            .flatten()
+            .find(|hint| hint.is(segment_base, offset, generation))?;
         Some(hint.place)
     }
 
     /// Leaves a hint where a read that began at `from` ended, in place of the one it used.
     fn put(&self, segment_base: i64, from: i64, place: Place, generation: u32) {
         let mut ring = self.0.lock();
-        let used = |slot: &Option<Hint>| slot.as_ref().is_some_and(|hint| hint.is(segment_base, from, generation));
+        let used = |slot: &Option<Hint>| {
+            slot.as_ref()
+                .is_some_and(|hint| hint.is(segment_base, from, generation))
+        };
         let at = match ring.slots.iter().position(used) {
             Some(at) => at,
             None => {
@@ -515,12 +633,18 @@ impl Hints {
                 ring.next
             }
         };
-        ring.slots[at] = Some(Hint { segment_base, place, generation });
+        ring.slots[at] = Some(Hint {
+            segment_base,
+            place,
+            generation,
+        });
     }
 }
 
 impl Hint {
     fn is(&self, segment_base: i64, offset: i64, generation: u32) -> bool {
-        self.segment_base == segment_base && self.place.offset == offset && self.generation == generation
+        self.segment_base == segment_base
+            && self.place.offset == offset
+            && self.generation == generation
     }
 }

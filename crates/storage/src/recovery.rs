@@ -111,39 +111,51 @@ impl Source<'_> {
         let bad = |what| EngineError::bad_value(self.db.path(), what);
         let read = |table| self.db.get(&keys::log(table, self.log_id));
         // A row that does not decode is as good as none: the files are read instead.
-        stored.checkpoint = read(Table::Checkpoint)?.and_then(|value| Checkpoint::decode(&value).ok());
+        stored.checkpoint =
+            read(Table::Checkpoint)?.and_then(|value| Checkpoint::decode(&value).ok());
         stored.log_start_offset = self.log_start()?;
         if let Some(value) = read(Table::LeaderEpochs)? {
             stored.epochs = Epochs::from_list(keys::decode_epochs(&value).unwrap_or_default());
         }
-        self.db.scan(&keys::log(Table::Segment, self.log_id), |key, value| {
-            let base = keys::decode_segment(key).map_err(|_| bad("segment key"))?;
-            if let Ok(facts) = SegmentFacts::decode(value) {
-                stored.segments.insert(base, facts);
-            }
-            Ok(())
-        })?;
-        self.db.scan(&keys::log(Table::Producer, self.log_id), |key, value| {
-            let producer_id = keys::decode_producer(key).map_err(|_| bad("producer key"))?;
-            let entry = keys::decode_producer_entry(value).map_err(|_| bad("producer"))?;
-            if let Some(first_offset) = entry.transaction_start {
-                stored.transactions.apply(TransactionEffect::Begin { producer_id, first_offset });
-            }
-            stored.producers.load(producer_id, entry);
-            Ok(())
-        })?;
-        self.db.scan(&keys::log(Table::AbortedTransaction, self.log_id), |key, value| {
-            let aborted = keys::decode_aborted(key, value).map_err(|_| bad("aborted transaction"))?;
-            stored.transactions.load_aborted(aborted);
-            Ok(())
-        })?;
+        self.db
+            .scan(&keys::log(Table::Segment, self.log_id), |key, value| {
+                let base = keys::decode_segment(key).map_err(|_| bad("segment key"))?;
+                if let Ok(facts) = SegmentFacts::decode(value) {
+                    stored.segments.insert(base, facts);
+                }
+                Ok(())
+            })?;
+        self.db
+            .scan(&keys::log(Table::Producer, self.log_id), |key, value| {
+                let producer_id = keys::decode_producer(key).map_err(|_| bad("producer key"))?;
+                let entry = keys::decode_producer_entry(value).map_err(|_| bad("producer"))?;
+                if let Some(first_offset) = entry.transaction_start {
+                    stored.transactions.apply(TransactionEffect::Begin {
+                        producer_id,
+                        first_offset,
+                    });
+                }
+                stored.producers.load(producer_id, entry);
+                Ok(())
+            })?;
+        self.db.scan(
+            &keys::log(Table::AbortedTransaction, self.log_id),
+            |key, value| {
+                let aborted =
+                    keys::decode_aborted(key, value).map_err(|_| bad("aborted transaction"))?;
+                stored.transactions.load_aborted(aborted);
+                Ok(())
+            },
+        )?;
         Ok(stored)
     }
 
     fn log_start(&self) -> Result<i64, EngineError> {
         let value = self.db.get(&keys::log(Table::LogStart, self.log_id))?;
         let number = value.and_then(|value| keys::decode_number(&value).ok());
-        Ok(number.and_then(|number| i64::try_from(number).ok()).unwrap_or(0))
+        Ok(number
+            .and_then(|number| i64::try_from(number).ok())
+            .unwrap_or(0))
     }
 }
 
@@ -201,7 +213,9 @@ impl<'a> Recovery<'a> {
         files: &BTreeMap<i64, u64>,
         mut stored: Stored,
     ) -> Result<Option<Recovered>, EngineError> {
-        let Some(checkpoint) = stored.checkpoint else { return Ok(None) };
+        let Some(checkpoint) = stored.checkpoint else {
+            return Ok(None);
+        };
         if !bears_out(&checkpoint, &stored.segments, files, source.last_stop) {
             return Ok(None);
         }
@@ -211,12 +225,27 @@ impl<'a> Recovery<'a> {
         recovery.transactions = std::mem::take(&mut stored.transactions);
         recovery.next_offset = checkpoint.log_end_offset;
         recovery.unsaved_base = checkpoint.segment_base;
-        for base in files.range(..=checkpoint.segment_base).map(|(base, _)| *base) {
-            let facts = stored.segments.get(&base).copied().unwrap_or_else(|| SegmentFacts::empty(base));
+        for base in files
+            .range(..=checkpoint.segment_base)
+            .map(|(base, _)| *base)
+        {
+            let facts = stored
+                .segments
+                .get(&base)
+                .copied()
+                .unwrap_or_else(|| SegmentFacts::empty(base));
             recovery.add_segment(base, facts, &checkpoint);
         }
-        if recovery.segments.last().is_none_or(|last| last.base_offset != checkpoint.segment_base) {
-            recovery.add_segment(checkpoint.segment_base, SegmentFacts::empty(checkpoint.segment_base), &checkpoint);
+        if recovery
+            .segments
+            .last()
+            .is_none_or(|last| last.base_offset != checkpoint.segment_base)
+        {
+            recovery.add_segment(
+                checkpoint.segment_base,
+                SegmentFacts::empty(checkpoint.segment_base),
+                &checkpoint,
+            );
         }
         if source.last_stop == LastStop::MachineCrash && !recovery.verify_unsynced()? {
             return Ok(None);
@@ -225,17 +254,32 @@ impl<'a> Recovery<'a> {
             recovery.forget_beyond(&checkpoint, &stored.segments)?;
             recovery.replay_newer(files, &checkpoint)?;
         }
-        recovery.finish(stored.log_start_offset, checkpoint.high_watermark, checkpoint.synced_base).map(Some)
+        recovery
+            .finish(
+                stored.log_start_offset,
+                checkpoint.high_watermark,
+                checkpoint.synced_base,
+            )
+            .map(Some)
     }
 
     /// Reads every file from its beginning.
     fn rebuild(source: Source<'a>, files: &BTreeMap<i64, u64>) -> Result<Recovered, EngineError> {
         let stored = source.load()?;
-        let stored_end = stored.checkpoint.map_or(0, |checkpoint| checkpoint.log_end_offset);
+        let stored_end = stored
+            .checkpoint
+            .map_or(0, |checkpoint| checkpoint.log_end_offset);
         let log_start = source.log_start()?;
         let mut batch = WriteBatch::default();
-        for table in [Table::Segment, Table::IndexBlock, Table::Producer, Table::AbortedTransaction] {
-            source.db.delete_prefix(&mut batch, &keys::log(table, source.log_id))?;
+        for table in [
+            Table::Segment,
+            Table::IndexBlock,
+            Table::Producer,
+            Table::AbortedTransaction,
+        ] {
+            source
+                .db
+                .delete_prefix(&mut batch, &keys::log(table, source.log_id))?;
         }
         batch.delete(keys::log(Table::Checkpoint, source.log_id));
         source.db.write(batch, Durability::Process)?;
@@ -254,7 +298,12 @@ impl<'a> Recovery<'a> {
         if recovery.scanned_bytes > 0 {
             let bytes = recovery.scanned_bytes;
             let (topic, partition) = (source.topic, source.key.partition);
-            tracing::info!(topic, partition, bytes, "log state rebuilt from its segment files");
+            tracing::info!(
+                topic,
+                partition,
+                bytes,
+                "log state rebuilt from its segment files"
+            );
         }
         let end = recovery.next_offset;
         // Epochs never fall, also those whose leaders wrote nothing that is left.
@@ -277,7 +326,12 @@ impl<'a> Recovery<'a> {
 
     fn add_empty(&mut self, base: i64) -> Arc<Segment> {
         let facts = SegmentFacts::empty(base);
-        let segment = Arc::new(Segment::new(Arc::clone(&self.path), base, facts, self.source.now_ms));
+        let segment = Arc::new(Segment::new(
+            Arc::clone(&self.path),
+            base,
+            facts,
+            self.source.now_ms,
+        ));
         if let Some(previous) = self.segments.last() {
             previous.update_facts(|facts| facts.sealed = true);
         }
@@ -296,7 +350,10 @@ impl<'a> Recovery<'a> {
             let file = segment.file()?;
             // A synced position is a batch's end, but its offset is not known: any that rises will do.
             let mut scanner = Scanner::new(&file, start, end, segment.base_offset);
-            while let Next::Batch(_) = scanner.next().map_err(|error| segment_error(&segment, error))? {}
+            while let Next::Batch(_) = scanner
+                .next()
+                .map_err(|error| segment_error(&segment, error))?
+            {}
             self.scanned_bytes += scanner.position() - start;
             if scanner.position() < end {
                 let position = scanner.position();
@@ -312,13 +369,18 @@ impl<'a> Recovery<'a> {
     fn cut_files(&mut self, segment: &Segment, position: u64) -> Result<(), EngineError> {
         tracing::warn!(file = %segment.path().display(), position, "cutting off what was not written whole");
         let file = segment.file()?;
-        let size = file.metadata().map_err(|error| segment_error(segment, error))?.len();
+        let size = file
+            .metadata()
+            .map_err(|error| segment_error(segment, error))?
+            .len();
         self.cut_bytes += size.saturating_sub(position);
-        file.set_len(position).map_err(|error| segment_error(segment, error))?;
+        file.set_len(position)
+            .map_err(|error| segment_error(segment, error))?;
         for (base, size) in list_segments(&self.path)?.range(segment.base_offset + 1..) {
             self.cut_bytes += size;
             let path = self.path.join(crate::segment::file_name(*base));
-            std::fs::remove_file(&path).map_err(|error| EngineError::io(&path, "remove segment", error))?;
+            std::fs::remove_file(&path)
+                .map_err(|error| EngineError::io(&path, "remove segment", error))?;
         }
         Ok(())
     }
@@ -331,33 +393,53 @@ impl<'a> Recovery<'a> {
     ) -> Result<(), EngineError> {
         let (db, log_id) = (self.source.db, self.source.log_id);
         let mut batch = WriteBatch::default();
-        for base in rows.range(checkpoint.segment_base + 1..).map(|(base, _)| *base) {
+        for base in rows
+            .range(checkpoint.segment_base + 1..)
+            .map(|(base, _)| *base)
+        {
             batch.delete(keys::segment(log_id, base));
             db.delete_prefix(&mut batch, &keys::index_prefix(log_id, base))?;
         }
-        let active = Arc::clone(self.segments.last().expect("resume adds the checkpoint's segment"));
+        let active = Arc::clone(
+            self.segments
+                .last()
+                .expect("resume adds the checkpoint's segment"),
+        );
         let mut last_block = Vec::new();
-        db.scan(&keys::index_prefix(log_id, active.base_offset), |key, value| {
-            let Ok(block) = keys::IndexBlock::decode(key, value) else { return Ok(()) };
-            let keep = block.partition_point(|entry| entry.offset < checkpoint.log_end_offset);
-            if keep == 0 {
-                batch.delete(key);
-            } else {
-                last_block = block.entries().take(keep).collect();
-            }
-            Ok(())
-        })?;
+        db.scan(
+            &keys::index_prefix(log_id, active.base_offset),
+            |key, value| {
+                let Ok(block) = keys::IndexBlock::decode(key, value) else {
+                    return Ok(());
+                };
+                let keep = block.partition_point(|entry| entry.offset < checkpoint.log_end_offset);
+                if keep == 0 {
+                    batch.delete(key);
+                } else {
+                    last_block = block.entries().take(keep).collect();
+                }
+                Ok(())
+            },
+        )?;
         let mut index = active.index.write();
         last_block.into_iter().for_each(|entry| index.push(entry));
         drop(index);
         db.write(batch, Durability::Process)
     }
 
-    fn replay_newer(&mut self, files: &BTreeMap<i64, u64>, checkpoint: &Checkpoint) -> Result<(), EngineError> {
+    fn replay_newer(
+        &mut self,
+        files: &BTreeMap<i64, u64>,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), EngineError> {
         let newest = files.keys().next_back().copied();
         let may_cut_all = self.source.last_stop == LastStop::MachineCrash;
         for (base, size) in files.range(checkpoint.segment_base..) {
-            let last = Arc::clone(self.segments.last().expect("resume adds the checkpoint's segment"));
+            let last = Arc::clone(
+                self.segments
+                    .last()
+                    .expect("resume adds the checkpoint's segment"),
+            );
             let segment = if last.base_offset == *base {
                 last
             } else if may_cut_all && *base != self.next_offset {
@@ -377,7 +459,12 @@ impl<'a> Recovery<'a> {
 
     /// Takes batches from the segment's known end to the file's end into the state. What is no batch is cut off when
     /// `may_cut`; in a segment that others follow it stays, to be reported by whoever reads it.
-    fn replay(&mut self, segment: &Segment, file_size: u64, may_cut: bool) -> Result<(), EngineError> {
+    fn replay(
+        &mut self,
+        segment: &Segment,
+        file_size: u64,
+        may_cut: bool,
+    ) -> Result<(), EngineError> {
         let start = segment.size();
         if file_size == start {
             return Ok(());
@@ -385,8 +472,13 @@ impl<'a> Recovery<'a> {
         let file = segment.file()?;
         let mut scanner = Scanner::new(&file, start, file_size, self.next_offset);
         let bad = loop {
-            match scanner.next().map_err(|error| segment_error(segment, error))? {
-                Next::Batch(found) => self.absorb(segment, &found.header, found.bytes, found.position),
+            match scanner
+                .next()
+                .map_err(|error| segment_error(segment, error))?
+            {
+                Next::Batch(found) => {
+                    self.absorb(segment, &found.header, found.bytes, found.position)
+                }
                 Next::End => break None,
                 Next::Bad(what) => break Some(what),
             }
@@ -416,7 +508,8 @@ impl<'a> Recovery<'a> {
         if segment.index.read().is_full() {
             self.save_index_block(segment);
         }
-        self.epochs.assign(header.partition_leader_epoch, header.base_offset);
+        self.epochs
+            .assign(header.partition_leader_epoch, header.base_offset);
         if let Some(batch) = producer_batch(header, bytes) {
             let effect = self.producers.apply(&batch, None);
             self.transactions.apply(effect);
@@ -432,12 +525,21 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    fn finish(mut self, log_start: i64, high_watermark: i64, synced_base: i64) -> Result<Recovered, EngineError> {
-        let first = self.segments.first().map_or(0, |segment| segment.base_offset);
+    fn finish(
+        mut self,
+        log_start: i64,
+        high_watermark: i64,
+        synced_base: i64,
+    ) -> Result<Recovered, EngineError> {
+        let first = self
+            .segments
+            .first()
+            .map_or(0, |segment| segment.base_offset);
         let log_start_offset = log_start.clamp(first, self.next_offset.max(first));
         if self.source.last_stop != LastStop::Clean {
             // The epoch of a leader that has written nothing yet begins exactly here.
-            self.epochs.truncate_from_end(self.next_offset.saturating_add(1));
+            self.epochs
+                .truncate_from_end(self.next_offset.saturating_add(1));
             self.transactions.forget_from(self.next_offset);
             let mut batch = WriteBatch::default();
             let epochs = keys::encode_epochs(self.epochs.list());
@@ -445,7 +547,9 @@ impl<'a> Recovery<'a> {
             self.source.db.write(batch, Durability::Process)?;
         }
         let known = self.segments.len() - 1;
-        let changed = self.segments[..known].iter().filter(|segment| segment.base_offset >= self.unsaved_base);
+        let changed = self.segments[..known]
+            .iter()
+            .filter(|segment| segment.base_offset >= self.unsaved_base);
         let changed = changed.cloned().collect();
         let recovered = Recovered {
             key: self.source.key,
@@ -475,13 +579,17 @@ fn bears_out(
     last_stop: LastStop,
 ) -> bool {
     let active_size = files.get(&checkpoint.segment_base).copied();
-    let sealed_agree = files
-        .range(..checkpoint.segment_base)
-        .all(|(base, size)| rows.get(base).is_some_and(|facts| facts.sealed && facts.size == *size));
+    let sealed_agree = files.range(..checkpoint.segment_base).all(|(base, size)| {
+        rows.get(base)
+            .is_some_and(|facts| facts.sealed && facts.size == *size)
+    });
     let active_agrees = match active_size {
-        None => checkpoint.position == 0 && !files.keys().any(|base| *base > checkpoint.segment_base),
+        None => {
+            checkpoint.position == 0 && !files.keys().any(|base| *base > checkpoint.segment_base)
+        }
         Some(size) if last_stop == LastStop::Clean => {
-            size == checkpoint.position && files.keys().next_back() == Some(&checkpoint.segment_base)
+            size == checkpoint.position
+                && files.keys().next_back() == Some(&checkpoint.segment_base)
         }
         Some(size) => size >= checkpoint.position,
     };
@@ -498,7 +606,10 @@ fn segment_error(segment: &Segment, error: std::io::Error) -> EngineError {
 
 /// The text of a log's identity file.
 pub(crate) fn identity_text(key: &LogKey, topic: &str) -> String {
-    format!("version=1\ntopic.id={}\ntopic={topic}\npartition={}\n", key.topic_id, key.partition)
+    format!(
+        "version=1\ntopic.id={}\ntopic={topic}\npartition={}\n",
+        key.topic_id, key.partition
+    )
 }
 
 /// Reads a log's identity file; `None` when it is missing or makes no sense.
@@ -509,8 +620,17 @@ pub(crate) fn read_identity(path: &Path) -> Option<(LogKey, String)> {
         return None;
     }
     let text = std::fs::read_to_string(file).ok()?;
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    };
     let topic_id = field("topic.id")?.parse().ok()?;
     let partition = field("partition")?.parse().ok()?;
-    Some((LogKey { topic_id, partition }, field("topic")?.to_owned()))
+    Some((
+        LogKey {
+            topic_id,
+            partition,
+        },
+        field("topic")?.to_owned(),
+    ))
 }

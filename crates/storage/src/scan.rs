@@ -44,7 +44,15 @@ pub(crate) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// From `position`, where a batch begins, to `end`; offsets below `next_offset` are an error.
     pub(crate) fn new(file: &'a File, position: u64, end: u64, next_offset: i64) -> Self {
-        Self { file, end, buffer: Vec::new(), buffer_at: position, consumed: 0, next_offset, check_crc: true }
+        Self {
+            file,
+            end,
+            buffer: Vec::new(),
+            buffer_at: position,
+            consumed: 0,
+            next_offset,
+            check_crc: true,
+        }
     }
 
     /// Trusts the checksums: for bytes that were checked before.
@@ -78,10 +86,15 @@ impl<'a> Scanner<'a> {
         };
         let len = header.total_len();
         if len as u64 > left {
-            return Ok(Next::Bad(format!("a batch of {len} bytes, of which {left} are there")));
+            return Ok(Next::Bad(format!(
+                "a batch of {len} bytes, of which {left} are there"
+            )));
         }
         if header.base_offset < self.next_offset || header.last_offset_delta < 0 {
-            return Ok(Next::Bad(format!("offset {} where {} is due", header.base_offset, self.next_offset)));
+            return Ok(Next::Bad(format!(
+                "offset {} where {} is due",
+                header.base_offset, self.next_offset
+            )));
         }
         self.fill(len)?;
         let bytes = &self.buffer[self.consumed..self.consumed + len];
@@ -90,7 +103,11 @@ impl<'a> Scanner<'a> {
         }
         self.consumed += len;
         self.next_offset = header.next_offset();
-        Ok(Next::Batch(ScannedBatch { header, position, bytes }))
+        Ok(Next::Batch(ScannedBatch {
+            header,
+            position,
+            bytes,
+        }))
     }
 
     /// Makes at least `len` unconsumed bytes available; the caller knows that the file has them.
@@ -104,7 +121,8 @@ impl<'a> Scanner<'a> {
         self.consumed = 0;
         let left = usize::try_from(self.end - self.buffer_at).unwrap_or(usize::MAX);
         self.buffer.resize(len.max(CHUNK).min(left), 0);
-        self.file.read_exact_at(&mut self.buffer[have..], self.buffer_at + have as u64)
+        self.file
+            .read_exact_at(&mut self.buffer[have..], self.buffer_at + have as u64)
     }
 }
 
@@ -113,7 +131,11 @@ pub(crate) fn producer_batch(header: &BatchHeader, bytes: &[u8]) -> Option<Produ
     if !header.has_producer_id() {
         return None;
     }
-    let marker = header.attributes.is_control().then(|| batch::EndTxnMarker::from_batch(bytes).ok().flatten()).flatten();
+    let marker = header
+        .attributes
+        .is_control()
+        .then(|| batch::EndTxnMarker::from_batch(bytes).ok().flatten())
+        .flatten();
     if header.attributes.is_control() && marker.is_none() {
         return None;
     }
@@ -126,6 +148,9 @@ pub(crate) fn producer_batch(header: &BatchHeader, bytes: &[u8]) -> Option<Produ
         last_offset: header.last_offset(),
         timestamp: header.max_timestamp,
         transactional: header.attributes.is_transactional(),
-        marker: marker.map(|m| Marker { committed: m.committed, coordinator_epoch: m.coordinator_epoch }),
+        marker: marker.map(|m| Marker {
+            committed: m.committed,
+            coordinator_epoch: m.coordinator_epoch,
+        }),
     })
 }

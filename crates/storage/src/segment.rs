@@ -38,7 +38,12 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// `facts.size` bytes of it are taken as published and not yet checked.
-    pub(crate) fn new(dir: Arc<Path>, base_offset: i64, facts: SegmentFacts, created_ms: i64) -> Self {
+    pub(crate) fn new(
+        dir: Arc<Path>,
+        base_offset: i64,
+        facts: SegmentFacts,
+        created_ms: i64,
+    ) -> Self {
         Self {
             dir,
             base_offset,
@@ -121,7 +126,11 @@ impl Segment {
 
     /// Renames the file out of the log; a reader that holds it may finish.
     pub(crate) fn retire(&self) -> Result<PathBuf, EngineError> {
-        let (path, retired) = (self.path(), self.dir.join(format!("{}.deleted", file_name(self.base_offset))));
+        let (path, retired) = (
+            self.path(),
+            self.dir
+                .join(format!("{}.deleted", file_name(self.base_offset))),
+        );
         self.file.lock().take();
         match std::fs::rename(&path, &retired) {
             Ok(()) => Ok(retired),
@@ -136,7 +145,8 @@ impl Segment {
         let size = self.size();
         if size > self.synced() {
             let file = self.file()?;
-            rustix::fs::fdatasync(&*file).map_err(|error| EngineError::io(&self.path(), "sync segment", error))?;
+            rustix::fs::fdatasync(&*file)
+                .map_err(|error| EngineError::io(&self.path(), "sync segment", error))?;
             self.synced.fetch_max(size, Ordering::AcqRel);
         }
         Ok(size)
@@ -183,7 +193,9 @@ impl Checked {
     fn insert(&mut self, start: u64, end: u64) {
         let from = self.0.partition_point(|range| range.1 < start);
         let upto = self.0.partition_point(|range| range.0 <= end);
-        let merged = self.0[from..upto].iter().fold((start, end), |sum, range| (sum.0.min(range.0), sum.1.max(range.1)));
+        let merged = self.0[from..upto].iter().fold((start, end), |sum, range| {
+            (sum.0.min(range.0), sum.1.max(range.1))
+        });
         self.0.splice(from..upto, [merged]);
         if self.0.len() > Self::MAX {
             let smallest = (0..self.0.len()).min_by_key(|at| self.0[*at].1 - self.0[*at].0);
@@ -201,7 +213,13 @@ mod tests {
     #[test]
     fn only_twenty_digit_names_are_segments() {
         assert_eq!(parse_file_name(&file_name(42)), Some(42));
-        for name in ["42.log", "00000000000000000042.log.deleted", "99999999999999999999.log", "partition", ""] {
+        for name in [
+            "42.log",
+            "00000000000000000042.log.deleted",
+            "99999999999999999999.log",
+            "partition",
+            "",
+        ] {
             assert_eq!(parse_file_name(name), None, "{name}");
         }
     }

@@ -45,7 +45,10 @@ struct Inner {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("dirs", &self.dirs).field("logs", &self.logs.read().len()).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("dirs", &self.dirs)
+            .field("logs", &self.logs.read().len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,18 +104,38 @@ impl Store {
         let metrics = Arc::new(Metrics::register(registry)?);
         let tail_cache = TailCache::new(options.tail_cache_bytes, Arc::clone(&metrics));
         let block_cache = Cache::new_lru_cache(options.rocksdb_cache_bytes);
-        let shared = Arc::new(Shared { options, clock, events, metrics, tail_cache, block_cache });
+        let shared = Arc::new(Shared {
+            options,
+            clock,
+            events,
+            metrics,
+            tail_cache,
+            block_cache,
+        });
         let opened = open::open_dirs(&shared)?;
         let mut summary = RecoverySummary::default();
         let (mut dirs, mut logs) = (Vec::new(), HashMap::default());
-        for OpenedDir { dir, logs: found, summary: of_dir } in opened.working {
+        for OpenedDir {
+            dir,
+            logs: found,
+            summary: of_dir,
+        } in opened.working
+        {
             summary.add(of_dir);
             logs.extend(found.into_iter().map(|log| (log.key(), log)));
             dirs.push(dir);
         }
         let changing = Mutex::new(());
-        let inner = Arc::new(Inner { dirs, failed: opened.failed, logs: RwLock::new(logs), changing });
-        let store = Self { inner, threads: Mutex::default() };
+        let inner = Arc::new(Inner {
+            dirs,
+            failed: opened.failed,
+            logs: RwLock::new(logs),
+            changing,
+        });
+        let store = Self {
+            inner,
+            threads: Mutex::default(),
+        };
         store.start_threads().map_err(OpenError::Thread)?;
         Ok((store, summary))
     }
@@ -122,7 +145,11 @@ impl Store {
         for (number, dir) in self.inner.dirs.iter().enumerate() {
             let writer = Arc::clone(dir);
             let name = format!("log-writer-{number}");
-            threads.push(std::thread::Builder::new().name(name).spawn(move || writer::run(&writer))?);
+            threads.push(
+                std::thread::Builder::new()
+                    .name(name)
+                    .spawn(move || writer::run(&writer))?,
+            );
             let (dir, inner) = (Arc::clone(dir), Arc::clone(&self.inner));
             let name = format!("log-upkeep-{number}");
             let body = move || upkeep::run(&dir, &|| inner.logs_of(&dir));
@@ -149,7 +176,10 @@ impl Store {
             Ok(log) => log,
             Err(error) if error.no_space => {
                 dir.disk.refuse();
-                return Err(CreateError::DiskFull { dir: dir.path.clone(), free_bytes: dir.disk.free() });
+                return Err(CreateError::DiskFull {
+                    dir: dir.path.clone(),
+                    free_bytes: dir.disk.free(),
+                });
             }
             Err(error) => return Err(error.into()),
         };
@@ -182,10 +212,16 @@ impl Store {
     /// thread, or on this one when the store is closed. Jobs of one caller and one log are appended in the order of
     /// submission. Does not block; the caller's own permits must bound what is queued.
     pub fn append(&self, jobs: Vec<AppendJob>, done: Done) {
-        let Some(first) = jobs.first() else { return done(Vec::new()) };
+        let Some(first) = jobs.first() else {
+            return done(Vec::new());
+        };
         let dir = Arc::clone(&first.log.dir);
         if jobs.iter().all(|job| Arc::ptr_eq(&job.log.dir, &dir)) {
-            let jobs = jobs.into_iter().enumerate().map(|(at, job)| queued(at, job)).collect();
+            let jobs = jobs
+                .into_iter()
+                .enumerate()
+                .map(|(at, job)| queued(at, job))
+                .collect();
             return submit(&dir, Submission { jobs, done });
         }
         append_to_many(jobs, done);
@@ -256,7 +292,12 @@ impl Drop for Store {
 
 impl Inner {
     fn logs_of(&self, dir: &Arc<LogDir>) -> Vec<Arc<PartitionLog>> {
-        self.logs.read().values().filter(|log| Arc::ptr_eq(&log.dir, dir)).cloned().collect()
+        self.logs
+            .read()
+            .values()
+            .filter(|log| Arc::ptr_eq(&log.dir, dir))
+            .cloned()
+            .collect()
     }
 
     /// Kafka's choice for a new log: the working directory with the fewest.
@@ -269,7 +310,9 @@ impl Inner {
             }
         }
         let working = self.dirs.iter().filter(|dir| dir.offline().is_none());
-        working.min_by_key(|dir| counts.get(dir.path.as_path()).copied().unwrap_or(0)).cloned()
+        working
+            .min_by_key(|dir| counts.get(dir.path.as_path()).copied().unwrap_or(0))
+            .cloned()
     }
 }
 
@@ -289,14 +332,30 @@ fn create_in(
     options: Arc<LogOptions>,
 ) -> Result<Arc<PartitionLog>, EngineError> {
     let log_id = dir.db.get(&keys::single(Table::NextLogId))?;
-    let log_id = log_id.and_then(|value| keys::decode_number(&value).ok()).unwrap_or(1);
+    let log_id = log_id
+        .and_then(|value| keys::decode_number(&value).ok())
+        .unwrap_or(1);
     let path = dir.logs_path().join(log_id.to_string());
     let fail = |error| EngineError::io(&path, "create log directory", error);
     std::fs::create_dir_all(&path).map_err(fail)?;
-    std::fs::write(path.join(IDENTITY_FILE), recovery::identity_text(&key, topic)).map_err(fail)?;
+    std::fs::write(
+        path.join(IDENTITY_FILE),
+        recovery::identity_text(&key, topic),
+    )
+    .map_err(fail)?;
     let mut batch = WriteBatch::default();
-    batch.put(keys::single(Table::NextLogId), keys::encode_number(log_id + 1));
-    batch.put(keys::log_map(&key), LogIdentity { log_id, topic: topic.to_owned() }.encode());
+    batch.put(
+        keys::single(Table::NextLogId),
+        keys::encode_number(log_id + 1),
+    );
+    batch.put(
+        keys::log_map(&key),
+        LogIdentity {
+            log_id,
+            topic: topic.to_owned(),
+        }
+        .encode(),
+    );
     dir.db.write(batch, Durability::Process)?;
     let recovered = recovery::fresh(Source {
         db: &dir.db,
@@ -308,7 +367,12 @@ fn create_in(
         index_interval_bytes: u64::from(options.index_interval_bytes),
         now_ms: dir.now_ms(),
     })?;
-    Ok(PartitionLog::new(Arc::clone(dir), log_id, recovered, options))
+    Ok(PartitionLog::new(
+        Arc::clone(dir),
+        log_id,
+        recovered,
+        options,
+    ))
 }
 
 fn queued(at: usize, job: AppendJob) -> QueuedBatch {
@@ -325,8 +389,13 @@ fn queued(at: usize, job: AppendJob) -> QueuedBatch {
 
 fn submit(dir: &LogDir, submission: Submission) {
     if let Err(Submission { jobs, done }) = dir.queue.push(submission) {
-        let reason = dir.offline().unwrap_or_else(|| "the store is closed".into());
-        let error = AppendError::Offline { dir: dir.path.clone(), reason };
+        let reason = dir
+            .offline()
+            .unwrap_or_else(|| "the store is closed".into());
+        let error = AppendError::Offline {
+            dir: dir.path.clone(),
+            reason,
+        };
         done(jobs.iter().map(|_| Err(error.clone())).collect());
     }
 }
@@ -339,10 +408,16 @@ fn append_to_many(jobs: Vec<AppendJob>, done: Done) {
         done: Option<Done>,
     }
     let results = std::iter::repeat_with(|| None).take(jobs.len()).collect();
-    let gathering = Arc::new(Mutex::new(Gathering { results, missing: jobs.len(), done: Some(done) }));
+    let gathering = Arc::new(Mutex::new(Gathering {
+        results,
+        missing: jobs.len(),
+        done: Some(done),
+    }));
     let mut by_dir: Vec<(Arc<LogDir>, Vec<usize>, Vec<QueuedBatch>)> = Vec::new();
     for (at, job) in jobs.into_iter().enumerate() {
-        let known = by_dir.iter().position(|(dir, ..)| Arc::ptr_eq(dir, &job.log.dir));
+        let known = by_dir
+            .iter()
+            .position(|(dir, ..)| Arc::ptr_eq(dir, &job.log.dir));
         let slot = known.unwrap_or_else(|| {
             by_dir.push((Arc::clone(&job.log.dir), Vec::new(), Vec::new()));
             by_dir.len() - 1
@@ -365,7 +440,12 @@ fn append_to_many(jobs: Vec<AppendJob>, done: Done) {
             let (results, done) = (std::mem::take(&mut all.results), all.done.take());
             drop(all);
             if let Some(done) = done {
-                done(results.into_iter().map(|result| result.expect("none is missing")).collect());
+                done(
+                    results
+                        .into_iter()
+                        .map(|result| result.expect("none is missing"))
+                        .collect(),
+                );
             }
         });
         submit(&dir, Submission { jobs, done: part });

@@ -54,16 +54,28 @@ pub(crate) struct TailRead {
 impl LogTail {
     /// Whole batches from the one that contains `from` up to `below`, at most `max_bytes` of them (or one, when
     /// `whole_first_batch`). `None` when the cache does not reach back to `from`.
-    pub(crate) fn read(&self, from: i64, below: i64, max_bytes: usize, whole_first_batch: bool) -> Option<TailRead> {
+    pub(crate) fn read(
+        &self,
+        from: i64,
+        below: i64,
+        max_bytes: usize,
+        whole_first_batch: bool,
+    ) -> Option<TailRead> {
         let tail = self.batches.read();
         let front = tail.batches.front()?;
         if from < front.base_offset {
             return None;
         }
-        let start = tail.batches.partition_point(|batch| batch.last_offset < from);
-        let mut read = TailRead { slices: Vec::new(), bytes: 0 };
+        let start = tail
+            .batches
+            .partition_point(|batch| batch.last_offset < from);
+        let mut read = TailRead {
+            slices: Vec::new(),
+            bytes: 0,
+        };
         for batch in tail.batches.range(start..) {
-            let fits = read.bytes + batch.len() <= max_bytes || (read.bytes == 0 && whole_first_batch);
+            let fits =
+                read.bytes + batch.len() <= max_bytes || (read.bytes == 0 && whole_first_batch);
             if batch.base_offset >= below || !fits {
                 break;
             }
@@ -86,7 +98,10 @@ pub(crate) struct TailCache {
 
 impl std::fmt::Debug for TailCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TailCache").field("budget", &self.budget).field("used", &self.used).finish_non_exhaustive()
+        f.debug_struct("TailCache")
+            .field("budget", &self.budget)
+            .field("used", &self.used)
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,7 +115,12 @@ struct Order {
 
 impl TailCache {
     pub(crate) fn new(budget: usize, metrics: Arc<Metrics>) -> Self {
-        Self { budget, used: AtomicUsize::new(0), order: Mutex::default(), metrics }
+        Self {
+            budget,
+            used: AtomicUsize::new(0),
+            order: Mutex::default(),
+            metrics,
+        }
     }
 
     /// Adds a group of one log's batches, in order, and evicts what the budget no longer allows.
@@ -122,7 +142,9 @@ impl TailCache {
         order.tokens.push_back((Arc::clone(log), end));
         self.used.fetch_add(added, Ordering::Relaxed);
         self.evict(&mut order);
-        self.metrics.tail_cache_bytes.set(i64::try_from(self.used.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+        self.metrics
+            .tail_cache_bytes
+            .set(i64::try_from(self.used.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
     }
 
     /// Drops everything of one log: it was truncated or deleted.
@@ -137,7 +159,9 @@ impl TailCache {
     /// The budget may be passed by the newest group alone, so that the batch a consumer waits for is always here.
     fn evict(&self, order: &mut Order) {
         while self.used.load(Ordering::Relaxed) > self.budget && order.tokens.len() > 1 {
-            let Some((log, upto)) = order.tokens.pop_front() else { return };
+            let Some((log, upto)) = order.tokens.pop_front() else {
+                return;
+            };
             let mut tail = log.batches.write();
             let mut freed = 0;
             while tail.first < upto
@@ -161,7 +185,11 @@ fn compact(batch: CachedBatch, chunk: &mut BytesMut) -> CachedBatch {
     }
     chunk.extend_from_slice(&batch.head);
     chunk.extend_from_slice(&batch.rest);
-    CachedBatch { head: Bytes::new(), rest: chunk.split().freeze(), ..batch }
+    CachedBatch {
+        head: Bytes::new(),
+        rest: chunk.split().freeze(),
+        ..batch
+    }
 }
 
 #[cfg(test)]
@@ -170,11 +198,19 @@ mod tests {
 
     fn batch(base_offset: i64, count: i64, bytes: usize) -> CachedBatch {
         let rest = Bytes::from(vec![u8::try_from(base_offset % 251).unwrap(); bytes]);
-        CachedBatch { base_offset, last_offset: base_offset + count - 1, head: Bytes::new(), rest }
+        CachedBatch {
+            base_offset,
+            last_offset: base_offset + count - 1,
+            head: Bytes::new(),
+            rest,
+        }
     }
 
     fn cache(budget: usize) -> TailCache {
-        TailCache::new(budget, Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap()))
+        TailCache::new(
+            budget,
+            Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap()),
+        )
     }
 
     #[test]
@@ -200,8 +236,14 @@ mod tests {
             }
         }
         assert!(cache.used.load(Ordering::Relaxed) <= 1000);
-        assert!(logs[0].read(2, i64::MAX, 1000, true).is_none(), "evicted first");
-        assert!(logs[2].read(2, i64::MAX, 1000, true).is_some(), "among the newest five");
+        assert!(
+            logs[0].read(2, i64::MAX, 1000, true).is_none(),
+            "evicted first"
+        );
+        assert!(
+            logs[2].read(2, i64::MAX, 1000, true).is_some(),
+            "among the newest five"
+        );
     }
 
     #[test]

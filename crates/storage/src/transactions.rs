@@ -21,8 +21,16 @@ pub struct AbortedTransaction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransactionEffect {
     None,
-    Begin { producer_id: i64, first_offset: i64 },
-    End { producer_id: i64, first_offset: i64, marker_offset: i64, committed: bool },
+    Begin {
+        producer_id: i64,
+        first_offset: i64,
+    },
+    End {
+        producer_id: i64,
+        first_offset: i64,
+        marker_offset: i64,
+        committed: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -42,14 +50,26 @@ impl Transactions {
     pub(crate) fn apply(&mut self, effect: TransactionEffect) {
         match effect {
             TransactionEffect::None => {}
-            TransactionEffect::Begin { producer_id, first_offset } => {
+            TransactionEffect::Begin {
+                producer_id,
+                first_offset,
+            } => {
                 self.open.insert(first_offset, producer_id);
             }
-            TransactionEffect::End { producer_id, first_offset, marker_offset, committed } => {
+            TransactionEffect::End {
+                producer_id,
+                first_offset,
+                marker_offset,
+                committed,
+            } => {
                 self.open.remove(&first_offset);
                 self.ended.insert(first_offset, marker_offset);
                 if !committed {
-                    self.aborted.push(AbortedTransaction { producer_id, first_offset, last_offset: marker_offset });
+                    self.aborted.push(AbortedTransaction {
+                        producer_id,
+                        first_offset,
+                        last_offset: marker_offset,
+                    });
                 }
             }
         }
@@ -65,8 +85,14 @@ impl Transactions {
 
     /// Aborted transactions with any record in `from..upto` (protocol statement F6).
     pub(crate) fn aborted(&self, from: i64, upto: i64) -> Vec<AbortedTransaction> {
-        let start = self.aborted.partition_point(|known| known.last_offset < from);
-        self.aborted[start..].iter().filter(|known| known.first_offset < upto).copied().collect()
+        let start = self
+            .aborted
+            .partition_point(|known| known.last_offset < from);
+        self.aborted[start..]
+            .iter()
+            .filter(|known| known.first_offset < upto)
+            .copied()
+            .collect()
     }
 
     pub(crate) fn load_aborted(&mut self, known: AbortedTransaction) {
@@ -85,7 +111,9 @@ impl Transactions {
 
     /// Drops what ended below the log start and returns it, so that its rows can go.
     pub(crate) fn forget_below(&mut self, log_start_offset: i64) -> Vec<AbortedTransaction> {
-        let upto = self.aborted.partition_point(|known| known.last_offset < log_start_offset);
+        let upto = self
+            .aborted
+            .partition_point(|known| known.last_offset < log_start_offset);
         self.stored = self.stored.saturating_sub(upto);
         self.open.retain(|first, _| *first >= log_start_offset);
         self.aborted.drain(..upto).collect()
@@ -93,7 +121,9 @@ impl Transactions {
 
     /// Takes back aborts that were read from RocksDB but whose marker is no longer in the log.
     pub(crate) fn forget_from(&mut self, log_end_offset: i64) -> Vec<AbortedTransaction> {
-        let from = self.aborted.partition_point(|known| known.last_offset < log_end_offset);
+        let from = self
+            .aborted
+            .partition_point(|known| known.last_offset < log_end_offset);
         self.stored = self.stored.min(from);
         self.aborted.drain(from..).collect()
     }
@@ -106,10 +136,21 @@ mod tests {
     #[test]
     fn an_ended_transaction_stays_undecided_until_its_marker_is_below_the_high_watermark() {
         let mut transactions = Transactions::default();
-        transactions.apply(TransactionEffect::Begin { producer_id: 1, first_offset: 10 });
-        transactions.apply(TransactionEffect::Begin { producer_id: 2, first_offset: 12 });
+        transactions.apply(TransactionEffect::Begin {
+            producer_id: 1,
+            first_offset: 10,
+        });
+        transactions.apply(TransactionEffect::Begin {
+            producer_id: 2,
+            first_offset: 12,
+        });
         assert_eq!(transactions.first_undecided(15), Some(10));
-        transactions.apply(TransactionEffect::End { producer_id: 1, first_offset: 10, marker_offset: 20, committed: true });
+        transactions.apply(TransactionEffect::End {
+            producer_id: 1,
+            first_offset: 10,
+            marker_offset: 20,
+            committed: true,
+        });
         assert_eq!(transactions.first_undecided(20), Some(10));
         assert_eq!(transactions.first_undecided(21), Some(12));
     }
@@ -118,9 +159,20 @@ mod tests {
     fn aborted_transactions_are_those_that_overlap_the_range() {
         let mut transactions = Transactions::default();
         for (producer_id, first_offset, marker_offset) in [(1, 0, 5), (2, 3, 9), (3, 10, 20)] {
-            transactions.apply(TransactionEffect::End { producer_id, first_offset, marker_offset, committed: false });
+            transactions.apply(TransactionEffect::End {
+                producer_id,
+                first_offset,
+                marker_offset,
+                committed: false,
+            });
         }
-        let of = |from, upto| transactions.aborted(from, upto).iter().map(|a| a.producer_id).collect::<Vec<_>>();
+        let of = |from, upto| {
+            transactions
+                .aborted(from, upto)
+                .iter()
+                .map(|a| a.producer_id)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(of(0, 3), [1]);
         assert_eq!(of(5, 11), [1, 2, 3]);
         assert_eq!(of(6, 10), [2]);

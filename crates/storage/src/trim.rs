@@ -22,7 +22,10 @@ impl PartitionLog {
         self.check_usable()?;
         let high_watermark = self.high_watermark();
         if before < 0 || before > high_watermark {
-            return Err(ChangeError::OutOfRange { offset: before, high_watermark });
+            return Err(ChangeError::OutOfRange {
+                offset: before,
+                high_watermark,
+            });
         }
         let mut state = self.lock();
         if before > self.log_start_offset() {
@@ -70,12 +73,15 @@ impl PartitionLog {
             let facts = segment.facts();
             let last = count + 1 == segments.len();
             let too_large = options.delete
-                && u64::try_from(options.retention_bytes).is_ok_and(|limit| size.saturating_sub(facts.size) >= limit);
+                && u64::try_from(options.retention_bytes)
+                    .is_ok_and(|limit| size.saturating_sub(facts.size) >= limit);
             let too_old = options.delete
                 && options.retention_ms >= 0
                 && now_ms.saturating_sub(last_change_ms(segment)) > options.retention_ms;
             let below_start = !last && facts.end_offset <= start;
-            if facts.end_offset > high_watermark || !(below_start || too_old || (too_large && facts.size > 0)) {
+            if facts.end_offset > high_watermark
+                || !(below_start || too_old || (too_large && facts.size > 0))
+            {
                 break;
             }
             size = size.saturating_sub(facts.size);
@@ -93,44 +99,75 @@ impl PartitionLog {
         }
         self.segments.store(Arc::new(kept.to_vec()));
         state.synced_base = state.synced_base.max(first);
-        state.changed_segments.retain(|segment| segment.base_offset >= first);
+        state
+            .changed_segments
+            .retain(|segment| segment.base_offset >= first);
         self.drop_segments(gone)?;
-        tracing::debug!(topic = self.topic, partition = self.key.partition, count, log_start_offset = first, "segments removed");
+        tracing::debug!(
+            topic = self.topic,
+            partition = self.key.partition,
+            count,
+            log_start_offset = first,
+            "segments removed"
+        );
         Ok(())
     }
 
     /// Renames the files away and forgets their rows; the files themselves go after `file.delete.delay.ms`.
     fn drop_segments(&self, gone: &[Arc<Segment>]) -> Result<(), EngineError> {
         let mut batch = WriteBatch::default();
-        let due = self.dir.now_ms().saturating_add(self.options.load().file_delete_delay_ms);
+        let due = self
+            .dir
+            .now_ms()
+            .saturating_add(self.options.load().file_delete_delay_ms);
         for segment in gone {
             let path = segment.retire()?;
             self.dir.upkeep.add(|work| work.deletions.push((due, path)));
             batch.delete(keys::segment(self.log_id, segment.base_offset));
-            self.dir.db.delete_prefix(&mut batch, &keys::index_prefix(self.log_id, segment.base_offset))?;
-            self.offsets.size.fetch_sub(segment.size(), Ordering::Relaxed);
+            self.dir.db.delete_prefix(
+                &mut batch,
+                &keys::index_prefix(self.log_id, segment.base_offset),
+            )?;
+            self.offsets
+                .size
+                .fetch_sub(segment.size(), Ordering::Relaxed);
             self.dir.shared.metrics.segments.dec();
         }
         self.dir.db.write(batch, Durability::Process)
     }
 
-    fn move_log_start(&self, state: &mut LogState, start: i64, durability: Durability) -> Result<(), EngineError> {
+    fn move_log_start(
+        &self,
+        state: &mut LogState,
+        start: i64,
+        durability: Durability,
+    ) -> Result<(), EngineError> {
         let mut batch = WriteBatch::default();
         let number = u64::try_from(start).unwrap_or(0);
-        batch.put(keys::log(Table::LogStart, self.log_id), keys::encode_number(number));
+        batch.put(
+            keys::log(Table::LogStart, self.log_id),
+            keys::encode_number(number),
+        );
         let mut transactions = self.transactions.lock();
         for aborted in transactions.forget_below(start) {
             batch.delete(keys::aborted(self.log_id, &aborted));
         }
         let mut epochs = self.epochs.write();
         if epochs.truncate_from_start(start) {
-            batch.put(keys::log(Table::LeaderEpochs, self.log_id), keys::encode_epochs(epochs.list()));
+            batch.put(
+                keys::log(Table::LeaderEpochs, self.log_id),
+                keys::encode_epochs(epochs.list()),
+            );
         }
         drop(epochs);
         self.dir.db.write(batch, durability)?;
         self.offsets.start.store(start, Ordering::Release);
-        let undecided = transactions.first_undecided(self.high_watermark()).unwrap_or(i64::MAX);
-        self.offsets.first_undecided.store(undecided, Ordering::Release);
+        let undecided = transactions
+            .first_undecided(self.high_watermark())
+            .unwrap_or(i64::MAX);
+        self.offsets
+            .first_undecided
+            .store(undecided, Ordering::Release);
         drop(transactions);
         self.mark_dirty(state);
         Ok(())
@@ -156,7 +193,8 @@ impl PartitionLog {
         let journaled = self.dir.journal.note_truncation(self, offset);
         if let Err(error) = journaled.and_then(|()| self.reload(&mut state, before)) {
             // Memory and files disagree now; only opening the directory again can tell.
-            self.dir.go_offline(&format!("truncation failed halfway: {error}"));
+            self.dir
+                .go_offline(&format!("truncation failed halfway: {error}"));
             return Err(error.into());
         }
         Ok(state.end_offset)
@@ -165,12 +203,18 @@ impl PartitionLog {
     fn cut_files(&self, state: &LogState, offset: i64) -> Result<(), EngineError> {
         self.generation.fetch_add(1, Ordering::AcqRel);
         let segments = self.segments.load_full();
-        let (kept, gone) = segments.split_at(segments.partition_point(|segment| segment.base_offset < offset));
+        let (kept, gone) =
+            segments.split_at(segments.partition_point(|segment| segment.base_offset < offset));
         let mut kept = kept.to_vec();
         if kept.is_empty() {
             // The log goes on from where it was told to end.
             let facts = keys::SegmentFacts::empty(offset);
-            kept.push(Arc::new(Segment::new(Arc::clone(&self.path), offset, facts, self.dir.now_ms())));
+            kept.push(Arc::new(Segment::new(
+                Arc::clone(&self.path),
+                offset,
+                facts,
+                self.dir.now_ms(),
+            )));
         }
         let last = kept.last().cloned();
         // Out of the list before out of the directory: who fails to open a file looks whether it is still listed.
@@ -183,11 +227,18 @@ impl PartitionLog {
         if let Some(last) = last {
             let position = self.position_of(&last, offset)?;
             let file = last.file_for_append()?;
-            file.set_len(position).map_err(|error| EngineError::io(&last.path(), "cut segment", error))?;
+            file.set_len(position)
+                .map_err(|error| EngineError::io(&last.path(), "cut segment", error))?;
         }
         self.dir.shared.tail_cache.clear(&self.tail);
         self.generation.fetch_add(1, Ordering::AcqRel);
-        tracing::info!(topic = self.topic, partition = self.key.partition, from = state.end_offset, to = offset, "log truncated");
+        tracing::info!(
+            topic = self.topic,
+            partition = self.key.partition,
+            from = state.end_offset,
+            to = offset,
+            "log truncated"
+        );
         Ok(())
     }
 
@@ -197,11 +248,17 @@ impl PartitionLog {
             return Ok(0);
         }
         let file = segment.file()?;
-        let mut scanner = crate::scan::Scanner::new(&file, 0, segment.size(), segment.base_offset).without_crc();
+        let mut scanner =
+            crate::scan::Scanner::new(&file, 0, segment.size(), segment.base_offset).without_crc();
         loop {
             let position = scanner.position();
-            match scanner.next().map_err(|error| EngineError::io(&segment.path(), "read segment", error))? {
-                crate::scan::Next::Batch(found) if found.header.last_offset() >= offset => return Ok(position),
+            match scanner
+                .next()
+                .map_err(|error| EngineError::io(&segment.path(), "read segment", error))?
+            {
+                crate::scan::Next::Batch(found) if found.header.last_offset() >= offset => {
+                    return Ok(position);
+                }
                 crate::scan::Next::Batch(_) => {}
                 crate::scan::Next::End | crate::scan::Next::Bad(_) => return Ok(position),
             }
@@ -225,7 +282,10 @@ impl PartitionLog {
         let epochs = keys::encode_epochs(self.epochs.read().list());
         batch.put(keys::log(Table::LeaderEpochs, self.log_id), epochs);
         let start = u64::try_from(self.log_start_offset()).unwrap_or(0);
-        batch.put(keys::log(Table::LogStart, self.log_id), keys::encode_number(start));
+        batch.put(
+            keys::log(Table::LogStart, self.log_id),
+            keys::encode_number(start),
+        );
         self.dir.db.write(batch, Durability::Process)?;
         self.save(state)
     }
@@ -234,22 +294,41 @@ impl PartitionLog {
         let before = i64::try_from(before).unwrap_or(0);
         let added = i64::try_from(recovered.segments.len()).unwrap_or(0) - before;
         self.dir.shared.metrics.segments.add(added);
-        state.active = Arc::clone(recovered.segments.last().expect("recovery always leaves an active segment"));
+        state.active = Arc::clone(
+            recovered
+                .segments
+                .last()
+                .expect("recovery always leaves an active segment"),
+        );
         state.end_offset = recovered.log_end_offset;
         state.producers = recovered.producers;
         state.changed_segments = recovered.changed;
         state.synced_base = 0;
-        let size = recovered.segments.iter().map(|segment| segment.size()).sum();
+        let size = recovered
+            .segments
+            .iter()
+            .map(|segment| segment.size())
+            .sum();
         self.segments.store(Arc::new(recovered.segments));
         *self.epochs.write() = recovered.epochs;
         let mut transactions = self.transactions.lock();
         *transactions = recovered.transactions;
-        self.offsets.end.store(recovered.log_end_offset, Ordering::Release);
-        self.offsets.high_watermark.fetch_min(recovered.log_end_offset, Ordering::AcqRel);
-        self.offsets.start.fetch_min(recovered.log_end_offset, Ordering::AcqRel);
+        self.offsets
+            .end
+            .store(recovered.log_end_offset, Ordering::Release);
+        self.offsets
+            .high_watermark
+            .fetch_min(recovered.log_end_offset, Ordering::AcqRel);
+        self.offsets
+            .start
+            .fetch_min(recovered.log_end_offset, Ordering::AcqRel);
         self.offsets.size.store(size, Ordering::Relaxed);
-        let undecided = transactions.first_undecided(self.high_watermark()).unwrap_or(i64::MAX);
-        self.offsets.first_undecided.store(undecided, Ordering::Release);
+        let undecided = transactions
+            .first_undecided(self.high_watermark())
+            .unwrap_or(i64::MAX);
+        self.offsets
+            .first_undecided
+            .store(undecided, Ordering::Release);
         drop(transactions);
         self.mark_dirty(state);
     }
@@ -260,7 +339,9 @@ impl PartitionLog {
         let mut batch = WriteBatch::default();
         batch.delete(keys::log_map(&self.key));
         for table in PER_LOG {
-            self.dir.db.delete_prefix(&mut batch, &keys::log(table, self.log_id))?;
+            self.dir
+                .db
+                .delete_prefix(&mut batch, &keys::log(table, self.log_id))?;
         }
         self.dir.db.write(batch, Durability::Process)?;
         let retired = self.remove_path();
@@ -271,9 +352,18 @@ impl PartitionLog {
         }
         self.dir.shared.tail_cache.clear(&self.tail);
         let segments = self.segments.load();
-        self.dir.shared.metrics.segments.sub(i64::try_from(segments.len()).unwrap_or(0));
-        let due = self.dir.now_ms().saturating_add(self.options.load().file_delete_delay_ms);
-        self.dir.upkeep.add(|work| work.deletions.push((due, retired)));
+        self.dir
+            .shared
+            .metrics
+            .segments
+            .sub(i64::try_from(segments.len()).unwrap_or(0));
+        let due = self
+            .dir
+            .now_ms()
+            .saturating_add(self.options.load().file_delete_delay_ms);
+        self.dir
+            .upkeep
+            .add(|work| work.deletions.push((due, retired)));
         Ok(())
     }
 }
@@ -281,5 +371,9 @@ impl PartitionLog {
 /// When a segment was last added to: by its records' time, or without one by when it was begun.
 fn last_change_ms(segment: &Segment) -> i64 {
     let facts = segment.facts();
-    if facts.max_timestamp >= 0 { facts.max_timestamp } else { segment.created_ms }
+    if facts.max_timestamp >= 0 {
+        facts.max_timestamp
+    } else {
+        segment.created_ms
+    }
 }

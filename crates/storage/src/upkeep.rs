@@ -11,8 +11,8 @@ use crate::disk::DiskPressure;
 use crate::error::ChangeError;
 use crate::journal::Closed;
 use crate::log_dir::LogDir;
-use crate::partition_log::PartitionLog;
 use crate::open::Ballast;
+use crate::partition_log::PartitionLog;
 
 /// When each of the thread's duties is due next, in wall-clock milliseconds.
 struct Schedule {
@@ -30,7 +30,10 @@ const JOURNAL_INTERVAL_MS: i64 = 2_000;
 /// The body of the maintenance thread; `logs` lists the directory's logs. Returns when told to stop.
 pub(crate) fn run(dir: &Arc<LogDir>, logs: &dyn Fn() -> Vec<Arc<PartitionLog>>) {
     let options = &dir.shared.options;
-    let shortest = options.checkpoint_interval_ms.min(options.disk.check_interval_ms).clamp(10, 1_000);
+    let shortest = options
+        .checkpoint_interval_ms
+        .min(options.disk.check_interval_ms)
+        .clamp(10, 1_000);
     let now = dir.now_ms();
     let retention_ms = after(now, options.retention_check_interval_ms);
     let mut schedule = Schedule {
@@ -66,20 +69,39 @@ fn round(dir: &Arc<LogDir>, logs: &dyn Fn() -> Vec<Arc<PartitionLog>>, schedule:
     if dir.offline().is_none() {
         sync_sealed(dir);
         flush_old(dir, now);
-        if due(&mut schedule.checkpoint_ms, now, options.checkpoint_interval_ms) {
+        if due(
+            &mut schedule.checkpoint_ms,
+            now,
+            options.checkpoint_interval_ms,
+        ) {
             checkpoint(dir);
         }
-        if due(&mut schedule.journal_ms, now, JOURNAL_INTERVAL_MS.unsigned_abs()) {
+        if due(
+            &mut schedule.journal_ms,
+            now,
+            JOURNAL_INTERVAL_MS.unsigned_abs(),
+        ) {
             release_journal(dir);
         }
-        if due(&mut schedule.retention_ms, now, options.retention_check_interval_ms) {
+        if due(
+            &mut schedule.retention_ms,
+            now,
+            options.retention_check_interval_ms,
+        ) {
             retain(&logs());
         }
     }
     delete_due(dir, now);
-    if due(&mut schedule.idle_files_ms, now, IDLE_FILES_INTERVAL_MS.unsigned_abs()) {
+    if due(
+        &mut schedule.idle_files_ms,
+        now,
+        IDLE_FILES_INTERVAL_MS.unsigned_abs(),
+    ) {
         for log in logs() {
-            log.segments.load().iter().for_each(|segment| segment.close_if_idle());
+            log.segments
+                .load()
+                .iter()
+                .for_each(|segment| segment.close_if_idle());
         }
     }
 }
@@ -99,7 +121,9 @@ fn after(now_ms: i64, interval_ms: u64) -> i64 {
 }
 
 fn upgrade(list: Vec<Weak<PartitionLog>>) -> impl Iterator<Item = Arc<PartitionLog>> {
-    list.into_iter().filter_map(|log| log.upgrade()).filter(|log| !log.is_deleted())
+    list.into_iter()
+        .filter_map(|log| log.upgrade())
+        .filter(|log| !log.is_deleted())
 }
 
 fn checkpoint(dir: &LogDir) {
@@ -134,7 +158,11 @@ fn flush_old(dir: &LogDir, now_ms: i64) {
                 if let Err(error) = log.flush() {
                     report(&log, &error, "log is not flushed");
                 }
-                if log.state.try_lock().is_none_or(|state| state.unflushed_since_ms.is_some()) {
+                if log
+                    .state
+                    .try_lock()
+                    .is_none_or(|state| state.unflushed_since_ms.is_some())
+                {
                     dir.upkeep.add(|work| work.flush.push(Weak::clone(&log.me)));
                 }
             }
@@ -187,7 +215,11 @@ fn delete_due(dir: &LogDir, now_ms: i64) {
         });
     });
     for path in due {
-        let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        let removed = if path.is_dir() {
+            std::fs::remove_dir_all(&path)
+        } else {
+            std::fs::remove_file(&path)
+        };
         match removed {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "cannot remove");
@@ -214,13 +246,27 @@ fn look_at_disk(dir: &LogDir) {
     let metrics = &dir.shared.metrics;
     let label = [dir.label.as_str()];
     let set = |gauge: &prometheus::IntGaugeVec, value: u64| {
-        gauge.with_label_values(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge
+            .with_label_values(&label)
+            .set(i64::try_from(value).unwrap_or(i64::MAX));
     };
     set(&metrics.disk_free_bytes, dir.disk.free());
     set(&metrics.disk_total_bytes, dir.disk.total());
     set(&metrics.disk_pressure, dir.disk.pressure() as u64);
-    set(&metrics.rocksdb_write_stopped, dir.db.property("rocksdb.is-write-stopped"));
-    set(&metrics.rocksdb_delayed_write_rate, dir.db.property("rocksdb.actual-delayed-write-rate"));
-    set(&metrics.rocksdb_pending_compaction_bytes, dir.db.property("rocksdb.estimate-pending-compaction-bytes"));
-    set(&metrics.rocksdb_background_errors, dir.db.property("rocksdb.background-errors"));
+    set(
+        &metrics.rocksdb_write_stopped,
+        dir.db.property("rocksdb.is-write-stopped"),
+    );
+    set(
+        &metrics.rocksdb_delayed_write_rate,
+        dir.db.property("rocksdb.actual-delayed-write-rate"),
+    );
+    set(
+        &metrics.rocksdb_pending_compaction_bytes,
+        dir.db.property("rocksdb.estimate-pending-compaction-bytes"),
+    );
+    set(
+        &metrics.rocksdb_background_errors,
+        dir.db.property("rocksdb.background-errors"),
+    );
 }

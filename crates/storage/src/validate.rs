@@ -238,8 +238,8 @@ impl InvalidBatch {
 /// the request many times over.
 pub const MAX_REPORTED: usize = 1000;
 
-/// A record that is not accepted (KIP-467: a produce response names it). Its `Display` is the message
-/// for the producer, in Kafka's words but for the partition, which is not known here.
+/// A record that is not accepted (KIP-467: a produce response names it). Its `Display` is the
+/// message for the producer, in Kafka's words but for the partition, which is not known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rejected {
     /// Its position in the batch.
@@ -312,45 +312,17 @@ pub fn validate(batch: Bytes, rules: &BatchRules, now_ms: i64) -> Result<Validat
 
     let mut judge = Judge::new(rules, &header, now_ms);
     judge.timestamp_type()?;
-    let body = &batch[HEADER_LEN..];
-    let recompressed = match rules.compression {
-        CompressionRule::Codec {
-            codec: wanted,
-            level,
-        } if wanted != codec => Some(recompress(
-            &mut judge,
-            body,
-            codec,
-            Target {
-                codec: wanted,
-                level,
-            },
-        )?),
-        _ => {
-            match codec {
-                Codec::None => judge.walk(RecordWalk::over_slice(body, header.record_count))?,
-                _ if rules.compacted || rules.open_compressed => {
-                    judge.walk_compressed(codec, body, |_| Ok(()))?
-                }
-                _ => judge.max_timestamp_of_header()?,
-            }
-            None
-        }
-    };
-    let max_timestamp_found = judge.verdict()?;
+    let recompressed = judge.records(&batch[HEADER_LEN..], codec)?;
+    let max_timestamp = judge.verdict()?;
 
     let timestamp_type = rules.message_timestamp_type;
-    let (max_timestamp, log_append_time_ms) = match timestamp_type {
-        TimestampType::CreateTime => (
-            max_timestamp_found.unwrap_or(header.max_timestamp),
-            NO_TIMESTAMP,
-        ),
-        TimestampType::LogAppendTime => (now_ms, now_ms),
+    let log_append_time_ms = match timestamp_type {
+        TimestampType::CreateTime => NO_TIMESTAMP,
+        TimestampType::LogAppendTime => now_ms,
     };
-    if recompressed.is_none()
-        && header.attributes.timestamp_type() == timestamp_type
-        && header.max_timestamp == max_timestamp
-    {
+    let stamped = header.attributes.timestamp_type() == timestamp_type
+        && header.max_timestamp == max_timestamp;
+    if stamped && recompressed.is_none() {
         return Ok(Validated {
             batch,
             header,
@@ -363,8 +335,9 @@ pub fn validate(batch: Bytes, rules: &BatchRules, now_ms: i64) -> Result<Validat
     let mut bytes = recompressed.unwrap_or_else(|| Vec::from(batch));
     batch::set_max_timestamp(&mut bytes, timestamp_type, max_timestamp);
     let header = BatchHeader::parse(&bytes).map_err(InvalidBatch::Corrupt)?;
+    let batch = bytes.into();
     Ok(Validated {
-        batch: bytes.into(),
+        batch,
         header,
         log_append_time_ms,
         recompressed: was_recompressed,
@@ -525,8 +498,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether the producer left it to the broker to set the bit of `LogAppendTime`. Under `CreateTime`
-    /// Kafka overlooks and clears it, as long as there is a timestamp to go by.
+    /// Whether the producer left it to the broker to set the bit of `LogAppendTime`. Under
+    /// `CreateTime` Kafka overlooks and clears it, as long as there is a timestamp to go by.
     fn timestamp_type(&self) -> Result<(), InvalidBatch> {
         let overlooked = self.rules.message_timestamp_type == TimestampType::CreateTime
             && self.header.max_timestamp != NO_TIMESTAMP;
@@ -536,6 +509,31 @@ impl<'a> Judge<'a> {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Looks at the records as far as the rules ask; gives the batch as compressed anew, if it was.
+    fn records(&mut self, body: &[u8], codec: Codec) -> Result<Option<Vec<u8>>, InvalidBatch> {
+        match self.rules.compression {
+            CompressionRule::Codec {
+                codec: wanted,
+                level,
+            } if wanted != codec => {
+                let target = Target {
+                    codec: wanted,
+                    level,
+                };
+                return recompress(self, body, codec, target).map(Some);
+            }
+            _ => {}
+        }
+        if codec == Codec::None {
+            self.walk(RecordWalk::over_slice(body, self.header.record_count))?;
+        } else if self.rules.compacted || self.rules.open_compressed {
+            self.walk_compressed(codec, body, |_| Ok(()))?;
+        } else {
+            self.max_timestamp_of_header()?;
+        }
+        Ok(None)
     }
 
     /// Lets the header speak for the records of a batch that is not opened.
@@ -636,15 +634,20 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// The largest timestamp among the records seen, if nothing was found against any of them.
-    fn verdict(self) -> Result<Option<i64>, InvalidBatch> {
+    /// The largest timestamp of the batch as it is to be stored, if nothing was found against it.
+    fn verdict(self) -> Result<i64, InvalidBatch> {
         let Judge {
             rejected: records,
             total_rejected: total,
             ..
         } = self;
         match (total, self.time_rejected) {
-            (0, _) => Ok(self.max_timestamp),
+            (0, _) => Ok(match self.rules.message_timestamp_type {
+                TimestampType::CreateTime => {
+                    self.max_timestamp.unwrap_or(self.header.max_timestamp)
+                }
+                TimestampType::LogAppendTime => self.now_ms,
+            }),
             (_, true) => Err(InvalidBatch::InvalidTimestamp { records, total }),
             (_, false) => Err(InvalidBatch::RejectedRecords { records, total }),
         }
@@ -658,8 +661,8 @@ struct Target {
     level: Option<i32>,
 }
 
-/// The whole batch with its records compressed anew, and room for a header at the front. The records
-/// themselves keep their bytes: their deltas were found to be those that Kafka would write.
+/// The whole batch with its records compressed anew, and room for a header at the front. The
+/// records themselves keep their bytes: their deltas were found to be those that Kafka would write.
 fn recompress(
     judge: &mut Judge<'_>,
     body: &[u8],

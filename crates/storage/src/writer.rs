@@ -110,8 +110,15 @@ fn write_round(dir: &Arc<LogDir>, round: &mut Vec<Submission>) {
     for (number, submission) in round.drain(..).enumerate() {
         let missing = submission.jobs.len();
         let results = std::iter::repeat_with(|| None).take(missing).collect();
-        pending.push(Pending { results, missing, done: Some(submission.done) });
-        queued.extend(submission.jobs.into_iter().map(|job| QueuedBatch { submission: number, ..job }));
+        pending.push(Pending {
+            results,
+            missing,
+            done: Some(submission.done),
+        });
+        queued.extend(submission.jobs.into_iter().map(|job| QueuedBatch {
+            submission: number,
+            ..job
+        }));
     }
     // Stable, so that the jobs of one log stay in the order of submission.
     queued.sort_by_key(|job| job.log.log_id);
@@ -127,7 +134,9 @@ fn write_round(dir: &Arc<LogDir>, round: &mut Vec<Submission>) {
     }
     if !journaled.is_empty() {
         append_journaled(dir, &mut journaled);
-        journaled.into_iter().for_each(|group| deliver(&mut pending, group));
+        journaled
+            .into_iter()
+            .for_each(|group| deliver(&mut pending, group));
     }
 }
 
@@ -140,7 +149,11 @@ fn deliver(pending: &mut [Pending], group: &mut [QueuedBatch]) {
             && let Some(done) = answers.done.take()
         {
             let results = answers.results.drain(..);
-            done(results.map(|result| result.expect("every job got its outcome")).collect());
+            done(
+                results
+                    .map(|result| result.expect("every job got its outcome"))
+                    .collect(),
+            );
         }
     }
 }
@@ -154,12 +167,24 @@ struct Open<'a> {
 
 /// Appends groups of logs that want every write on the disk: all into the journal, one sync, then into the segments.
 fn append_journaled(dir: &LogDir, groups: &mut [&mut [QueuedBatch]]) {
-    let logs: Vec<Arc<PartitionLog>> = groups.iter().map(|group| Arc::clone(&group[0].log)).collect();
-    let mut open: Vec<Open<'_>> =
-        logs.iter().map(|log| Open { log, state: log.lock(), next: Some(0) }).collect();
+    let logs: Vec<Arc<PartitionLog>> = groups
+        .iter()
+        .map(|group| Arc::clone(&group[0].log))
+        .collect();
+    let mut open: Vec<Open<'_>> = logs
+        .iter()
+        .map(|log| Open {
+            log,
+            state: log.lock(),
+            next: Some(0),
+        })
+        .collect();
     while open.iter().any(|entry| entry.next.is_some()) {
         let planned = plan_all(&mut open, groups);
-        let runs = open.iter().zip(&planned).filter_map(|(entry, plan)| Some((entry.log, &plan.as_ref()?.0)));
+        let runs = open
+            .iter()
+            .zip(&planned)
+            .filter_map(|(entry, plan)| Some((entry.log, &plan.as_ref()?.0)));
         let written = dir.journal.write(runs);
         if let Err(error) = &written
             && !error.no_space
@@ -171,7 +196,11 @@ fn append_journaled(dir: &LogDir, groups: &mut [&mut [QueuedBatch]]) {
             let at = entry.next.take().unwrap_or(0);
             let outcome = match &written {
                 Ok(()) => entry.log.write_run(&mut entry.state, run, group),
-                Err(error) => Err(entry.log.abandon_run(&mut entry.state, run, group, error.clone())),
+                Err(error) => {
+                    Err(entry
+                        .log
+                        .abandon_run(&mut entry.state, run, group, error.clone()))
+                }
             };
             match outcome {
                 Ok(()) => entry.next = entry.log.resume(&mut entry.state, stop, group),
@@ -188,5 +217,10 @@ fn append_journaled(dir: &LogDir, groups: &mut [&mut [QueuedBatch]]) {
 
 fn plan_all(open: &mut [Open<'_>], groups: &mut [&mut [QueuedBatch]]) -> Vec<Option<(Run, Stop)>> {
     let each = open.iter_mut().zip(groups.iter_mut());
-    each.map(|(entry, group)| entry.next.map(|at| entry.log.plan(&mut entry.state, group, at))).collect()
+    each.map(|(entry, group)| {
+        entry
+            .next
+            .map(|at| entry.log.plan(&mut entry.state, group, at))
+    })
+    .collect()
 }

@@ -1,5 +1,10 @@
 //! kill -9 in the middle of appends, again and again: what was acknowledged is there, once, and byte for byte.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, in its helpers too"
+)]
+
 extern crate tidewater_storage as storage;
 
 mod support;
@@ -35,14 +40,26 @@ impl storage::Clock for WallClock {
 }
 
 fn open(dir: PathBuf) -> (Store, Vec<Arc<PartitionLog>>) {
-    let store = Store::open(options(dir), Arc::new(WallClock), Arc::new(NoEvents), &prometheus::Registry::new()).unwrap();
+    let store = Store::open(
+        options(dir),
+        Arc::new(WallClock),
+        Arc::new(NoEvents),
+        &prometheus::Registry::new(),
+    )
+    .unwrap();
     let log_options = |n| LogOptions {
         segment_bytes: 100_000,
         index_interval_bytes: 1000,
         flush_messages: if n == 0 { 1 } else { i64::MAX },
         ..LogOptions::default()
     };
-    let logs: Vec<_> = (0..LOGS).map(|n| store.create_log(key(n), "topic", Arc::new(log_options(n))).unwrap()).collect();
+    let logs: Vec<_> = (0..LOGS)
+        .map(|n| {
+            store
+                .create_log(key(n), "topic", Arc::new(log_options(n)))
+                .unwrap()
+        })
+        .collect();
     for log in &logs {
         log.become_leader(0).unwrap();
         log.set_sole_replica(true);
@@ -51,7 +68,9 @@ fn open(dir: PathBuf) -> (Store, Vec<Arc<PartitionLog>>) {
 }
 
 fn next_sequence(log: &PartitionLog) -> i32 {
-    log.producers().first().map_or(0, |producer| producer.last_sequence + 1)
+    log.producers()
+        .first()
+        .map_or(0, |producer| producer.last_sequence + 1)
 }
 
 /// Value sizes differ from batch to batch, so that a misplaced one is noticed.
@@ -62,7 +81,12 @@ fn batch_of(sequence: i32) -> wire::Bytes {
         base_sequence: sequence,
         ..wire::batch::BatchOptions::default()
     };
-    build(options, 1, 50 + usize::try_from(sequence).unwrap() * 37 % 3000, T0 + i64::from(sequence))
+    build(
+        options,
+        1,
+        50 + usize::try_from(sequence).unwrap() * 37 % 3000,
+        T0 + i64::from(sequence),
+    )
 }
 
 /// Not a test by itself: the process that is killed. It says on its standard output what was acknowledged.
@@ -74,24 +98,34 @@ fn child_appends_until_it_is_killed() {
     let (sender, receiver) = mpsc::channel();
     for round in 0.. {
         let jobs: Vec<_> = (0..3)
-            .flat_map(|_| logs.iter().zip(sequences.iter_mut()).map(|(log, sequence)| {
-                *sequence += 1;
-                job(log, batch_of(*sequence - 1))
-            }).collect::<Vec<_>>())
+            .flat_map(|_| {
+                logs.iter()
+                    .zip(sequences.iter_mut())
+                    .map(|(log, sequence)| {
+                        *sequence += 1;
+                        job(log, batch_of(*sequence - 1))
+                    })
+                    .collect::<Vec<_>>()
+            })
             .collect();
         let names: Vec<_> = jobs.iter().map(|job| job.log.key().partition).collect();
         let sender = sender.clone();
-        store.append(jobs, Box::new(move |results| {
-            let mut text = String::new();
-            for (partition, result) in names.iter().zip(results) {
-                let appended = result.unwrap();
-                assert!(!appended.duplicate);
-                text.push_str(&format!("ack {partition} {}\n", appended.base_offset));
-            }
-            let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).unwrap();
-            sender.send(()).unwrap();
-        }));
+        store.append(
+            jobs,
+            Box::new(move |results| {
+                let mut text = String::new();
+                for (partition, result) in names.iter().zip(results) {
+                    let appended = result.unwrap();
+                    assert!(!appended.duplicate);
+                    text.push_str(&format!("ack {partition} {}\n", appended.base_offset));
+                }
+                let mut out = std::io::stdout().lock();
+                out.write_all(text.as_bytes())
+                    .and_then(|()| out.flush())
+                    .unwrap();
+                sender.send(()).unwrap();
+            }),
+        );
         // A few submissions in flight.
         if round >= 4 {
             receiver.recv().unwrap();
@@ -103,12 +137,19 @@ fn child_appends_until_it_is_killed() {
 fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("d0");
-    let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| u64::from(std::process::id()));
-    writeln!(std::io::stderr(), "SEED={seed}").unwrap();
+    let seed: u64 = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| u64::from(std::process::id()));
+    std::io::stderr()
+        .write_all(format!("SEED={seed}\n").as_bytes())
+        .unwrap();
     let mut random = seed;
     let mut acknowledged: BTreeMap<i32, i64> = BTreeMap::new();
     for round in 0..15 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let lines = 1 + (random >> 33) % 3000;
         run_and_kill(&dir, lines, &mut acknowledged);
         let (store, logs) = open(dir.clone());
@@ -119,7 +160,10 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
             store.close().unwrap();
         }
     }
-    assert!(acknowledged.values().all(|offset| *offset > 100), "{acknowledged:?}");
+    assert!(
+        acknowledged.values().all(|offset| *offset > 100),
+        "{acknowledged:?}"
+    );
 }
 
 fn run_and_kill(dir: &std::path::Path, lines: u64, acknowledged: &mut BTreeMap<i32, i64>) {
@@ -133,10 +177,19 @@ fn run_and_kill(dir: &std::path::Path, lines: u64, acknowledged: &mut BTreeMap<i
     let mut seen = 0;
     let mut killed = false;
     // What was written before the kill counts, also what is read after it.
-    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
-        let Some(ack) = line.find("ack ").map(|at| &line[at..]) else { continue };
+    for line in BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+    {
+        let Some(ack) = line.find("ack ").map(|at| &line[at..]) else {
+            continue;
+        };
         let mut words = ack.split(' ').skip(1);
-        let (Some(Ok(partition)), Some(Ok(offset))) = (words.next().map(str::parse), words.next().map(str::parse)) else { continue };
+        let partition = words.next().and_then(|word| word.parse::<i32>().ok());
+        let offset = words.next().and_then(|word| word.parse::<i64>().ok());
+        let (Some(partition), Some(offset)) = (partition, offset) else {
+            continue;
+        };
         // The last line may have been cut off by the kill, and then says a smaller number: no harm.
         let known: &mut i64 = acknowledged.entry(partition).or_insert(-1);
         *known = offset.max(*known);
@@ -146,22 +199,35 @@ fn run_and_kill(dir: &std::path::Path, lines: u64, acknowledged: &mut BTreeMap<i
             killed = true;
         }
     }
-    assert!(killed, "the child ended by itself after {seen} acknowledgements");
+    assert!(
+        killed,
+        "the child ended by itself after {seen} acknowledgements"
+    );
     child.wait().unwrap();
 }
 
 /// Every offset holds the batch with that sequence: none missing, none twice, none changed.
 fn check(log: &PartitionLog, acknowledged: Option<i64>, round: u64) {
     let end = log.log_end_offset();
-    assert!(acknowledged.is_none_or(|offset| offset < end), "round {round}: {acknowledged:?} was acknowledged, the log ends at {end}");
+    assert!(
+        acknowledged.is_none_or(|offset| offset < end),
+        "round {round}: {acknowledged:?} was acknowledged, the log ends at {end}"
+    );
     let mut offset = 0;
     while offset < end {
         let bytes = read_from(log, offset, 200_000).unwrap();
         for found in wire::batch::batches(&bytes) {
             let (header, bytes) = found.unwrap();
-            assert_eq!((header.base_offset, i64::from(header.base_sequence)), (offset, offset), "round {round}");
+            assert_eq!(
+                (header.base_offset, i64::from(header.base_sequence)),
+                (offset, offset),
+                "round {round}"
+            );
             let expected = batch_of(header.base_sequence);
-            assert_eq!(bytes[wire::batch::MAGIC_AT..], expected[wire::batch::MAGIC_AT..]);
+            assert_eq!(
+                bytes[wire::batch::MAGIC_AT..],
+                expected[wire::batch::MAGIC_AT..]
+            );
             offset = header.next_offset();
         }
     }

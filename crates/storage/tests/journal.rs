@@ -3,6 +3,11 @@
 //! A machine crash is played by cutting the segment files back to what was synced: the page cache is gone, the journal is
 //! not.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, in its helpers too"
+)]
+
 extern crate tidewater_storage as storage;
 
 mod support;
@@ -11,7 +16,11 @@ use storage::LogOptions;
 use support::*;
 
 fn every_write() -> LogOptions {
-    LogOptions { flush_messages: 1, segment_bytes: 50_000, ..LogOptions::default() }
+    LogOptions {
+        flush_messages: 1,
+        segment_bytes: 50_000,
+        ..LogOptions::default()
+    }
 }
 
 /// Cuts every segment file of a log to `len` bytes and removes those after the first.
@@ -20,7 +29,12 @@ fn lose_page_cache(harness: &Harness, id: u64, len: u64) {
     for (at, name) in segment_files(&dir).iter().enumerate() {
         let path = dir.join(name);
         if at == 0 {
-            std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_len(len)
+                .unwrap();
         } else {
             std::fs::remove_file(path).unwrap();
         }
@@ -36,8 +50,11 @@ fn what_was_answered_survives_a_machine_crash_that_takes_the_page_cache() {
     let mut harness = Harness::with(|options| options.journal_file_bytes = 100_000);
     let logs: Vec<_> = (0..3).map(|n| harness.create(n, every_write())).collect();
     for n in 0..40 {
-        let jobs = logs.iter().map(|log| job(log, idempotent(5, 0, n, 1))).collect();
-        harness.append_all(jobs).into_iter().for_each(|result| drop(result.unwrap()));
+        let jobs = logs
+            .iter()
+            .map(|log| job(log, idempotent(5, 0, n, 1)))
+            .collect();
+        assert!(harness.append_all(jobs).iter().all(Result::is_ok));
     }
     let before: Vec<_> = logs.iter().map(|log| read_all(log)).collect();
     drop(logs);
@@ -49,7 +66,12 @@ fn what_was_answered_survives_a_machine_crash_that_takes_the_page_cache() {
     for (n, before) in before.iter().enumerate() {
         let log = harness.log(i32::try_from(n).unwrap());
         assert_eq!(&read_all(&log), before);
-        assert!(harness.append(&log, idempotent(5, 0, 39, 1)).unwrap().duplicate);
+        assert!(
+            harness
+                .append(&log, idempotent(5, 0, 39, 1))
+                .unwrap()
+                .duplicate
+        );
     }
 }
 
@@ -65,7 +87,10 @@ fn the_journal_is_dropped_once_the_segments_are_on_the_disk() {
         harness.clock.advance(3000);
         journal_files(&harness) == 0
     });
-    assert_eq!(harness.append(&log, batch(1, 900, T0)).unwrap().base_offset, 50);
+    assert_eq!(
+        harness.append(&log, batch(1, 900, T0)).unwrap().base_offset,
+        50
+    );
     assert_eq!(journal_files(&harness), 1);
 }
 
@@ -109,13 +134,32 @@ fn a_torn_record_ends_the_journal() {
 #[test]
 fn logs_with_and_without_the_journal_share_a_submission() {
     let harness = Harness::new();
-    let (safe, quick) = (harness.create(0, every_write()), harness.create(1, LogOptions::default()));
-    let jobs = (0..20).map(|n| job(if n % 2 == 0 { &safe } else { &quick }, batch(1, 4000, T0))).collect();
+    let (safe, quick) = (
+        harness.create(0, every_write()),
+        harness.create(1, LogOptions::default()),
+    );
+    let jobs = (0..20)
+        .map(|n| job(if n % 2 == 0 { &safe } else { &quick }, batch(1, 4000, T0)))
+        .collect();
     let results = harness.append_all(jobs);
-    assert!(results.iter().enumerate().all(|(n, result)| result.as_ref().unwrap().base_offset == n as i64 / 2));
+    assert!(
+        results
+            .iter()
+            .enumerate()
+            .all(|(n, result)| result.as_ref().unwrap().base_offset == n as i64 / 2)
+    );
     // Rolls happen in the middle of a group too.
     let jobs = (0..30).map(|_| job(&safe, batch(1, 4000, T0))).collect();
-    assert_eq!(harness.append_all(jobs).last().unwrap().as_ref().unwrap().base_offset, 39);
+    assert_eq!(
+        harness
+            .append_all(jobs)
+            .last()
+            .unwrap()
+            .as_ref()
+            .unwrap()
+            .base_offset,
+        39
+    );
     assert!(segment_files(&harness.log_dir(1)).len() > 2);
     assert_eq!(read_all(&safe).len(), 40);
 }
@@ -123,7 +167,13 @@ fn logs_with_and_without_the_journal_share_a_submission() {
 #[test]
 fn flush_ms_puts_data_on_the_disk_in_the_background() {
     let mut harness = Harness::with(|options| options.checkpoint_bytes = 1);
-    let log = harness.create(0, LogOptions { flush_ms: 500, ..LogOptions::default() });
+    let log = harness.create(
+        0,
+        LogOptions {
+            flush_ms: 500,
+            ..LogOptions::default()
+        },
+    );
     for _ in 0..20 {
         harness.append(&log, batch(1, 1000, T0)).unwrap();
     }
@@ -135,14 +185,19 @@ fn flush_ms_puts_data_on_the_disk_in_the_background() {
         std::thread::sleep(std::time::Duration::from_millis(40));
         log.checkpoint().unwrap();
         harness.registry.gather().iter().any(|family| {
-            family.name() == "tidewater_storage_fsync_seconds" && family.get_metric()[0].get_histogram().get_sample_count() > 0
+            family.name() == "tidewater_storage_fsync_seconds"
+                && family.get_metric()[0].get_histogram().get_sample_count() > 0
         })
     });
     let size = log.size_bytes();
     drop(log);
     harness.pretend_machine_crash();
     harness.reopen();
-    assert!(harness.summary.scanned_bytes < size / 2, "{} of {size}", harness.summary.scanned_bytes);
+    assert!(
+        harness.summary.scanned_bytes < size / 2,
+        "{} of {size}",
+        harness.summary.scanned_bytes
+    );
 }
 
 #[test]
@@ -154,5 +209,11 @@ fn an_orderly_close_leaves_no_journal() {
     harness.close();
     assert_eq!(journal_files(&harness), 0);
     harness.reopen();
-    assert_eq!((harness.summary.scanned_bytes, read_all(&harness.log(0)).len()), (0, 1));
+    assert_eq!(
+        (
+            harness.summary.scanned_bytes,
+            read_all(&harness.log(0)).len()
+        ),
+        (0, 1)
+    );
 }

@@ -1,5 +1,10 @@
 //! The log against a model: random histories of appends, cuts at both ends, closes and crashes, with the same answers.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, in its helpers too"
+)]
+
 extern crate tidewater_storage as storage;
 
 mod support;
@@ -33,7 +38,11 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let batch = (1..5usize, prop_oneof![0..100usize, 0..6000usize], -500..500i64);
+    let batch = (
+        1..5usize,
+        prop_oneof![0..100usize, 0..6000usize],
+        -500..500i64,
+    );
     prop_oneof![
         10 => prop::collection::vec(batch, 1..12).prop_map(Step::Append),
         4 => (1..4usize).prop_map(Step::AppendTwice),
@@ -77,7 +86,10 @@ impl Model {
 
     /// Everything from the batch that contains `from`, below `below`.
     fn bytes_from(&self, from: i64, below: i64) -> Vec<u8> {
-        let batches = self.batches.iter().filter(|(base, bytes)| Self::last_offset(bytes) >= from && **base < below);
+        let batches = self
+            .batches
+            .iter()
+            .filter(|(base, bytes)| Self::last_offset(bytes) >= from && **base < below);
         batches.flat_map(|(_, bytes)| bytes.clone()).collect()
     }
 
@@ -86,7 +98,11 @@ impl Model {
     }
 
     fn truncate(&mut self, offset: i64) -> i64 {
-        let cut = self.batches.iter().find(|(_, bytes)| Self::last_offset(bytes) >= offset).map(|(base, _)| *base);
+        let cut = self
+            .batches
+            .iter()
+            .find(|(_, bytes)| Self::last_offset(bytes) >= offset)
+            .map(|(base, _)| *base);
         self.end = cut.unwrap_or(self.end);
         self.batches.retain(|base, _| *base < self.end);
         self.start = self.start.min(self.end);
@@ -97,10 +113,13 @@ impl Model {
         self.batches.values().find_map(|bytes| {
             let records = wire::batch::records(bytes, 1 << 20).unwrap();
             let header = *records.header();
-            records.iter().map(|record| record.unwrap()).find_map(|record| {
-                let (offset, time) = (header.offset_of(&record), header.timestamp_of(&record));
-                (time >= timestamp && offset >= self.start).then_some((offset, time))
-            })
+            records
+                .iter()
+                .map(|record| record.unwrap())
+                .find_map(|record| {
+                    let (offset, time) = (header.offset_of(&record), header.timestamp_of(&record));
+                    (time >= timestamp && offset >= self.start).then_some((offset, time))
+                })
         })
     }
 }
@@ -127,7 +146,13 @@ impl World {
             ..LogOptions::default()
         };
         let log = Some(harness.create(0, options.clone()));
-        Self { harness, log, options, model: Model::default(), sequence: 0 }
+        Self {
+            harness,
+            log,
+            options,
+            model: Model::default(),
+            sequence: 0,
+        }
     }
 
     fn log(&self) -> &Arc<PartitionLog> {
@@ -160,7 +185,10 @@ impl World {
                 assert_eq!(end, self.model.truncate(offset));
             }
             Step::Retain(bytes) => {
-                self.log().configure(Arc::new(LogOptions { retention_bytes: bytes * 20, ..self.options.clone() }));
+                self.log().configure(Arc::new(LogOptions {
+                    retention_bytes: bytes * 20,
+                    ..self.options.clone()
+                }));
                 self.log().retain().unwrap();
                 self.log().configure(Arc::new(self.options.clone()));
                 self.model.start = self.log().log_start_offset();
@@ -170,10 +198,16 @@ impl World {
                 self.model.epoch += 1;
                 self.log().become_leader(self.model.epoch).unwrap();
             }
-            Step::Read(share, max_bytes, below) => self.read(self.model.at(share), max_bytes, self.model.at(below)),
+            Step::Read(share, max_bytes, below) => {
+                self.read(self.model.at(share), max_bytes, self.model.at(below))
+            }
             Step::FindTime(offset) => self.find_time(T0 + offset),
             Step::Configure(segment_bytes, index_interval_bytes) => {
-                self.options = LogOptions { segment_bytes, index_interval_bytes, ..self.options.clone() };
+                self.options = LogOptions {
+                    segment_bytes,
+                    index_interval_bytes,
+                    ..self.options.clone()
+                };
                 self.log().configure(Arc::new(self.options.clone()));
             }
             Step::Checkpoint => self.log().checkpoint().unwrap(),
@@ -185,9 +219,14 @@ impl World {
     }
 
     fn append(&mut self, batches: &[(usize, usize, i64)]) {
-        let batches: Vec<_> =
-            batches.iter().map(|(count, size, at)| build(BatchOptions::default(), *count, size / count, T0 + at)).collect();
-        let jobs = batches.iter().map(|batch| job(self.log(), batch.clone())).collect();
+        let batches: Vec<_> = batches
+            .iter()
+            .map(|(count, size, at)| build(BatchOptions::default(), *count, size / count, T0 + at))
+            .collect();
+        let jobs = batches
+            .iter()
+            .map(|batch| job(self.log(), batch.clone()))
+            .collect();
         for (result, batch) in self.harness.append_all(jobs).into_iter().zip(&batches) {
             assert_eq!(result.unwrap().base_offset, self.model.end);
             self.model.push(batch);
@@ -200,8 +239,14 @@ impl World {
         let batch = idempotent(i64::from(self.sequence), 0, 0, count);
         let first = self.harness.append(self.log(), batch.clone()).unwrap();
         let second = self.harness.append(self.log(), batch.clone()).unwrap();
-        assert_eq!((first.base_offset, first.duplicate), (self.model.end, false));
-        assert_eq!((second.base_offset, second.duplicate), (first.base_offset, true));
+        assert_eq!(
+            (first.base_offset, first.duplicate),
+            (self.model.end, false)
+        );
+        assert_eq!(
+            (second.base_offset, second.duplicate),
+            (first.base_offset, true)
+        );
         self.model.push(&batch);
     }
 
@@ -220,11 +265,17 @@ impl World {
 
     fn forget_removed(&mut self) {
         let start = self.model.start;
-        self.model.batches.retain(|_, bytes| Model::last_offset(bytes) >= start);
+        self.model
+            .batches
+            .retain(|_, bytes| Model::last_offset(bytes) >= start);
     }
 
     fn read(&self, from: i64, max_bytes: usize, below: i64) {
-        let limits = ReadLimits { max_bytes, below, whole_first_batch: true };
+        let limits = ReadLimits {
+            max_bytes,
+            below,
+            whole_first_batch: true,
+        };
         let found = match self.log().read(from, limits, ReadMode::NoWait) {
             Err(ReadError::WouldBlock) => self.log().read(from, limits, ReadMode::Wait),
             other => other,
@@ -244,22 +295,43 @@ impl World {
     }
 
     fn find_time(&self, timestamp: i64) {
-        let found = self.log().offset_for_timestamp(timestamp, self.model.end).unwrap();
+        let found = self
+            .log()
+            .offset_for_timestamp(timestamp, self.model.end)
+            .unwrap();
         let found = found.map(|found| (found.offset, found.timestamp));
-        assert_eq!(found, self.model.first_at_or_after(timestamp), "at {timestamp}");
+        assert_eq!(
+            found,
+            self.model.first_at_or_after(timestamp),
+            "at {timestamp}"
+        );
     }
 
     fn check(&self) {
         let log = self.log();
-        assert_eq!((log.log_start_offset(), log.log_end_offset()), (self.model.start, self.model.end));
+        assert_eq!(
+            (log.log_start_offset(), log.log_end_offset()),
+            (self.model.start, self.model.end)
+        );
         assert_eq!(log.high_watermark(), self.model.end);
         assert_eq!(log.leader_epoch(), self.model.epoch);
-        let headers: Vec<_> = read_all(log).iter().map(|header| header.base_offset).collect();
-        let expected = self.model.batches.iter().filter(|(_, bytes)| Model::last_offset(bytes) >= self.model.start);
+        let headers: Vec<_> = read_all(log)
+            .iter()
+            .map(|header| header.base_offset)
+            .collect();
+        let expected = self
+            .model
+            .batches
+            .iter()
+            .filter(|(_, bytes)| Model::last_offset(bytes) >= self.model.start);
         assert_eq!(headers, expected.map(|(base, _)| *base).collect::<Vec<_>>());
         let sizes: u64 = segment_files(&self.harness.log_dir(1))
             .iter()
-            .map(|name| std::fs::metadata(self.harness.log_dir(1).join(name)).unwrap().len())
+            .map(|name| {
+                std::fs::metadata(self.harness.log_dir(1).join(name))
+                    .unwrap()
+                    .len()
+            })
             .sum();
         assert_eq!(log.size_bytes(), sizes);
     }
@@ -267,7 +339,10 @@ impl World {
 
 /// 60 histories, or as many as `PROPTEST_CASES` says.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60)
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(60)
 }
 
 proptest! {

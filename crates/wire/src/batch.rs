@@ -1,8 +1,10 @@
-//! The v2 record batch (KIP-98, Kafka's `DefaultRecordBatch`): its 61-byte header, its checksum, and what a broker may change.
+//! The v2 record batch (KIP-98, Kafka's `DefaultRecordBatch`): its 61-byte header, its checksum,
+//! and what a broker may change.
 //!
-//! Nothing here trusts a byte: a header is read only from a slice long enough, its length is compared with the bytes there
-//! are, and the records behind it are decompressed only up to a limit the caller names. What is *valid* in a batch from a
-//! client is not decided here; this module says what is written.
+//! Nothing here trusts a byte: a header is read only from a slice long enough, its length is
+//! compared with the bytes there are, and the records behind it are decompressed only up to a limit
+//! the caller names. What is *valid* in a batch from a client is not decided here; this module says
+//! what is written.
 
 mod builder;
 mod control;
@@ -21,7 +23,8 @@ use crate::records::{RecordError, RecordIter, RecordView};
 
 /// Length of the header; the records follow.
 pub const HEADER_LEN: usize = 61;
-/// Length of what comes before the part that `batch_length` counts: base offset and the length itself.
+/// Length of what comes before the part that `batch_length` counts: base offset and the length
+/// itself.
 pub const LOG_OVERHEAD: usize = 12;
 /// The only record format this project speaks.
 pub const MAGIC: u8 = 2;
@@ -218,7 +221,8 @@ pub struct BatchHeader {
 impl BatchHeader {
     /// Reads the header of the batch at the front of `bytes`, all of which must be there.
     ///
-    /// Checks the magic, and the length against the bytes; not the checksum, nor whether the fields make sense together.
+    /// Checks the magic, and the length against the bytes; not the checksum, nor whether the fields
+    /// make sense together.
     pub fn parse(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
         let header = Self::parse_prefix(bytes)?;
         if header.total_len() > bytes.len() {
@@ -232,7 +236,8 @@ impl BatchHeader {
 
     /// Reads a header alone: like [`BatchHeader::parse`], but the records need not be there.
     pub fn parse_prefix(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
-        // The magic comes first: an old message set may be shorter than this header, and the reader wants to know that.
+        // The magic comes first: an old message set may be shorter than this header, and the reader
+        // wants to know that.
         match bytes.get(MAGIC_AT) {
             Some(&MAGIC) | None => {}
             Some(&magic) => return Err(BatchError::UnsupportedMagic { magic }),
@@ -326,8 +331,9 @@ impl BatchHeader {
         self.attributes.codec()
     }
 
-    /// The timestamp of a record of this batch, in milliseconds, which [`TimestampType::LogAppendTime`] makes the same for all.
-    /// A delta that overflows wraps, as in Java.
+    /// The timestamp of a record of this batch, in milliseconds, which
+    /// [`TimestampType::LogAppendTime`] makes the same for all. A delta that overflows wraps, as in
+    /// Java.
     pub fn timestamp_of(&self, record: &RecordView<'_>) -> i64 {
         match self.attributes.timestamp_type() {
             TimestampType::CreateTime => self.base_timestamp.wrapping_add(record.timestamp_delta),
@@ -357,7 +363,8 @@ pub fn compute_crc(batch: &[u8]) -> u32 {
     crc32c::crc32c(&batch[ATTRIBUTES.start..])
 }
 
-/// Whether `batch`, which is exactly one batch, has the checksum it says. Too few bytes for a header have not.
+/// Whether `batch`, which is exactly one batch, has the checksum it says. Too few bytes for a
+/// header have not.
 pub fn check_crc(batch: &[u8]) -> bool {
     match batch.first_chunk::<HEADER_LEN>() {
         Some(header) => u32::from_be_bytes(field(header, CRC)) == compute_crc(batch),
@@ -381,9 +388,11 @@ pub fn set_leader_epoch(batch: &mut [u8], epoch: i32) {
     batch[PARTITION_LEADER_EPOCH].copy_from_slice(&epoch.to_be_bytes());
 }
 
-/// Makes every record of `batch` (exactly one batch) carry the time at which the broker appended it, in milliseconds.
+/// Makes every record of `batch` (exactly one batch) carry the time at which the broker appended
+/// it, in milliseconds.
 ///
-/// Sets attribute bit 3 and the maximum timestamp, and computes the checksum anew (`DefaultRecordBatch.setMaxTimestamp`).
+/// Sets attribute bit 3 and the maximum timestamp, and computes the checksum anew
+/// (`DefaultRecordBatch.setMaxTimestamp`).
 ///
 /// # Panics
 /// If `batch` is shorter than a header.
@@ -391,7 +400,8 @@ pub fn set_max_timestamp_log_append(batch: &mut [u8], append_time_ms: i64) {
     set_max_timestamp(batch, TimestampType::LogAppendTime, append_time_ms);
 }
 
-/// Sets whose clock the timestamps of `batch` (exactly one batch) come from and the largest of them; computes the checksum anew.
+/// Sets whose clock the timestamps of `batch` (exactly one batch) come from and the largest of
+/// them; computes the checksum anew.
 ///
 /// # Panics
 /// If `batch` is shorter than a header.
@@ -407,8 +417,8 @@ pub fn set_max_timestamp(batch: &mut [u8], timestamp_type: TimestampType, max_ti
 
 /// The batches that lie one after the other in `bytes`, each with its own bytes.
 ///
-/// Ends after the first that cannot be read; a fetch response may end in the middle of a batch, which then is
-/// [`BatchError::Truncated`].
+/// Ends after the first that cannot be read; a fetch response may end in the middle of a batch,
+/// which then is [`BatchError::Truncated`].
 pub fn batches(bytes: &[u8]) -> Batches<'_> {
     Batches { rest: bytes }
 }
@@ -440,9 +450,11 @@ impl<'a> Iterator for Batches<'a> {
     }
 }
 
-/// The records of the batch at the front of `bytes`, decompressed into at most `limit` bytes; an uncompressed batch is not copied.
+/// The records of the batch at the front of `bytes`, decompressed into at most `limit` bytes; an
+/// uncompressed batch is not copied.
 ///
-/// Fails if the header cannot be read or the records not decompressed within the limit. The checksum is not looked at.
+/// Fails if the header cannot be read or the records not decompressed within the limit. The
+/// checksum is not looked at.
 pub fn records(bytes: &[u8], limit: usize) -> Result<Records<'_>, BatchError> {
     let header = BatchHeader::parse(bytes)?;
     let body = &bytes[HEADER_LEN..header.total_len()];
@@ -466,7 +478,8 @@ impl Records<'_> {
         &self.header
     }
 
-    /// The records in order; ends after the first that is malformed. Reads what is in memory, so it neither blocks nor copies.
+    /// The records in order; ends after the first that is malformed. Reads what is in memory, so it
+    /// neither blocks nor copies.
     pub fn iter(&self) -> RecordIter<'_> {
         RecordIter::new(&self.body, self.header.record_count)
     }

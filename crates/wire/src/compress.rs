@@ -1,9 +1,10 @@
 //! Kafka's codecs as streams that cannot be made to produce more than they were allowed.
 //!
-//! [`Decoder`] hands out bytes as they are inflated and stops at a limit; no length that a frame claims is allocated
-//! before the bytes behind it have been seen. [`Encoder`] writes what Java's clients write: xerial-framed snappy in
-//! 32 KiB blocks, lz4 frames of independent 64 KiB blocks without checksums, gzip, zstd.
-//! Nothing here knows about records: see [`crate::records`] for what the bytes mean.
+//! [`Decoder`] hands out bytes as they are inflated and stops at a limit; no length that a frame
+//! claims is allocated before the bytes behind it have been seen. [`Encoder`] writes what Java's
+//! clients write: xerial-framed snappy in 32 KiB blocks, lz4 frames of independent 64 KiB blocks
+//! without checksums, gzip, zstd. Nothing here knows about records: see [`crate::records`] for what
+//! the bytes mean.
 
 mod snappy;
 #[cfg(test)]
@@ -22,20 +23,24 @@ use snappy::{SnappyDecoder, SnappyEncoder};
 
 /// The largest zstd window accepted, as a power of two: 128 MiB.
 ///
-/// Java's and librdkafka's producers stream without announcing a size, so the frame carries the window of its level: 2 MiB
-/// at level 3, 8 MiB at 19 and 128 MiB at 22, whatever the batch holds. A smaller bound would refuse their data.
-/// The decoder touches only as much of the window as it has output, which the limit bounds.
+/// Java's and librdkafka's producers stream without announcing a size, so the frame carries the
+/// window of its level: 2 MiB at level 3, 8 MiB at 19 and 128 MiB at 22, whatever the batch holds.
+/// A smaller bound would refuse their data. The decoder touches only as much of the window as it
+/// has output, which the limit bounds.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
-/// The largest window our own zstd frames ask of a reader: 8 MiB, the most RFC 8878 asks every decoder to support.
+/// The largest window our own zstd frames ask of a reader: 8 MiB, the most RFC 8878 asks every
+/// decoder to support.
 const ZSTD_WINDOW_LOG_WRITTEN: u32 = 23;
 /// Levels above this one would choose a window larger than [`ZSTD_WINDOW_LOG_WRITTEN`].
 const ZSTD_LEVEL_WITH_LARGEST_WINDOW: i32 = 19;
-/// Kafka's default of `compression.lz4.level`; it means lz4's fast compressor, and every other level the high one.
+/// Kafka's default of `compression.lz4.level`; it means lz4's fast compressor, and every other
+/// level the high one.
 const LZ4_LEVEL_FAST: i32 = 9;
 /// How much [`decompress`] grows its output by at least.
 const GROWTH: usize = 16 * 1024;
 
-/// How the records of a batch are compressed: bits 0 to 2 of its attributes (Kafka's `CompressionType`).
+/// How the records of a batch are compressed: bits 0 to 2 of its attributes (Kafka's
+/// `CompressionType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// Records as they are.
@@ -60,7 +65,8 @@ impl Codec {
         Codec::Zstd,
     ];
 
-    /// The codec with this id, or `None` for 5, 6 and 7, which no Kafka release has given a meaning.
+    /// The codec with this id, or `None` for 5, 6 and 7, which no Kafka release has given a
+    /// meaning.
     pub fn from_id(id: u8) -> Option<Codec> {
         Codec::ALL.get(usize::from(id)).copied()
     }
@@ -81,7 +87,8 @@ impl Codec {
         }
     }
 
-    /// The codec of a configuration value; `uncompressed` is the topic configuration's word for `none`.
+    /// The codec of a configuration value; `uncompressed` is the topic configuration's word for
+    /// `none`.
     pub fn from_name(name: &str) -> Option<Codec> {
         if name == "uncompressed" {
             return Some(Codec::None);
@@ -119,8 +126,8 @@ pub enum DecompressError {
 
 /// Decompresses the whole of `data`.
 ///
-/// Never holds more than `limit` bytes of output, and only as much as has been produced. Fails if the data would give more
-/// than `limit` bytes or is damaged. With [`Codec::None`] it is a copy.
+/// Never holds more than `limit` bytes of output, and only as much as has been produced. Fails if
+/// the data would give more than `limit` bytes or is damaged. With [`Codec::None`] it is a copy.
 pub fn decompress(codec: Codec, data: &[u8], limit: usize) -> Result<Bytes, DecompressError> {
     let mut decoder = Decoder::new(codec, data, limit)?;
     let mut output = Vec::new();
@@ -139,7 +146,8 @@ pub fn decompress(codec: Codec, data: &[u8], limit: usize) -> Result<Bytes, Deco
     }
 }
 
-/// Compresses `data` at `level`; `None` is Kafka's default level of the codec. See [`Encoder::new`].
+/// Compresses `data` at `level`; `None` is Kafka's default level of the codec. See
+/// [`Encoder::new`].
 ///
 /// Fails only if a compressor cannot be set up for want of memory.
 pub fn compress(codec: Codec, level: Option<i32>, data: &[u8]) -> io::Result<Bytes> {
@@ -192,7 +200,8 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// Fills the front of `buffer` and says how much; 0 means the end, reached with nothing missing (or an empty `buffer`).
+    /// Fills the front of `buffer` and says how much; 0 means the end, reached with nothing missing
+    /// (or an empty `buffer`).
     ///
     /// Fails once more than the limit has been produced, and on damaged or truncated data.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DecompressError> {
@@ -271,9 +280,10 @@ enum EncoderStream<W: Write> {
 impl<W: Write> Encoder<W> {
     /// A compressor writing into `sink`.
     ///
-    /// `level` means what Kafka's `compression.{gzip,lz4,zstd}.level` mean, `None` being their defaults (gzip 6, lz4's fast
-    /// compressor, zstd 3); a level outside a codec's range is taken as the nearest one inside. Snappy has no levels.
-    /// `input_bytes` is the exact length of what will be written, if known: zstd then sizes its tables by it.
+    /// `level` means what Kafka's `compression.{gzip,lz4,zstd}.level` mean, `None` being their
+    /// defaults (gzip 6, lz4's fast compressor, zstd 3); a level outside a codec's range is taken
+    /// as the nearest one inside. Snappy has no levels. `input_bytes` is the exact length of what
+    /// will be written, if known: zstd then sizes its tables by it.
     ///
     /// Fails if `sink` does, or if a compressor cannot be set up for want of memory.
     pub fn new(
@@ -291,7 +301,8 @@ impl<W: Write> Encoder<W> {
         }))
     }
 
-    /// Writes what is still held back, and the end mark; gives the sink back. Fails if the sink does.
+    /// Writes what is still held back, and the end mark; gives the sink back. Fails if the sink
+    /// does.
     pub fn finish(self) -> io::Result<W> {
         match self.0 {
             EncoderStream::None(sink) => Ok(sink),
@@ -331,11 +342,13 @@ fn gzip_level(level: Option<i32>) -> flate2::Compression {
     }
 }
 
-/// The frame Java's `Lz4BlockOutputStream` writes; its reader refuses blocks that depend on each other.
+/// The frame Java's `Lz4BlockOutputStream` writes; its reader refuses blocks that depend on each
+/// other.
 fn lz4_encoder<W: Write>(level: Option<i32>, sink: W) -> io::Result<lz4::Encoder<W>> {
     let level = match level.unwrap_or(LZ4_LEVEL_FAST) {
         LZ4_LEVEL_FAST => 0,
-        // Below 2 the library would fall back to its fast compressor; above 12 it has nothing more to give.
+        // Below 2 the library would fall back to its fast compressor; above 12 it has nothing more
+        // to give.
         level => level.clamp(2, 12).unsigned_abs(),
     };
     lz4::EncoderBuilder::new()

@@ -72,9 +72,14 @@ mod tests {
 
     #[test]
     fn version_5_is_version_4_with_a_byte_in_each_directory() {
-        let dir = |name: &'static str| DescribeLogDirsResult::default().with_log_dir(StrBytes::from_static_str(name));
+        let dir = |name: &'static str| {
+            DescribeLogDirsResult::default().with_log_dir(StrBytes::from_static_str(name))
+        };
         let described = DescribeLogDirsResponse::default().with_results(vec![dir("/a"), dir("/b")]);
-        let response = LogDirsResponse { described: described.clone(), cordoned: vec![false, true] };
+        let response = LogDirsResponse {
+            described: described.clone(),
+            cordoned: vec![false, true],
+        };
         let (mut v4, mut v5) = (Vec::new(), Vec::new());
         described.encode(&mut v4, 4).expect("encodes");
         response.encode(&mut v5, 5).expect("encodes");

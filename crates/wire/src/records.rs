@@ -1,9 +1,11 @@
-//! The records inside a v2 batch: read lazily, nothing copied, nothing believed (Kafka's `DefaultRecord`).
+//! The records inside a v2 batch: read lazily, nothing copied, nothing believed (Kafka's
+//! `DefaultRecord`).
 //!
-//! [`RecordIter`] gives views into bytes that are in memory; [`RecordWalk`] only checks the structure, and does so over
-//! bytes in memory or over a stream that is never held whole. Both check every length against the bytes of its own record,
-//! and neither allocates by the record count of the batch header. Timestamps and offsets stay the deltas they are on the
-//! wire: [`crate::batch::Records`] knows the batch they are relative to.
+//! [`RecordIter`] gives views into bytes that are in memory; [`RecordWalk`] only checks the
+//! structure, and does so over bytes in memory or over a stream that is never held whole. Both check
+//! every length against the bytes of its own record, and neither allocates by the record count of
+//! the batch header. Timestamps and offsets stay the deltas they are on the wire:
+//! [`crate::batch::Records`] knows the batch they are relative to.
 
 mod source;
 #[cfg(test)]
@@ -45,7 +47,8 @@ pub enum RecordError {
         /// Bytes left in the record.
         left: usize,
     },
-    /// The record is longer than the reader accepts; asked for by [`RecordWalk::with_max_record_bytes`] only.
+    /// The record is longer than the reader accepts; asked for by
+    /// [`RecordWalk::with_max_record_bytes`] only.
     #[error("a record of {length} bytes, where {limit} are allowed")]
     TooLong {
         /// What the record announces.
@@ -65,7 +68,8 @@ pub enum RecordError {
         /// How many are known of; a stream is not read to its end to count them.
         bytes: usize,
     },
-    /// Offset deltas do not run 0, 1, 2 …; asked for by [`RecordIter::strict`] and [`RecordWalk`] only.
+    /// Offset deltas do not run 0, 1, 2 …; asked for by [`RecordIter::strict`] and [`RecordWalk`]
+    /// only.
     #[error("the offset delta is {found} where {expected} was expected")]
     OffsetDelta {
         /// The index of the record.
@@ -146,8 +150,8 @@ pub struct RecordIter<'a> {
 }
 
 impl<'a> RecordIter<'a> {
-    /// Over the bytes after the batch header, for as many records as that header announces; none if it announces less than
-    /// one, which is for the caller to judge.
+    /// Over the bytes after the batch header, for as many records as that header announces; none if
+    /// it announces less than one, which is for the caller to judge.
     pub fn new(body: &'a [u8], record_count: i32) -> Self {
         RecordIter {
             source: SliceSource::new(body),
@@ -156,7 +160,8 @@ impl<'a> RecordIter<'a> {
         }
     }
 
-    /// Also requires offset deltas to run 0, 1, 2 …, as in a batch that a producer sends; compaction leaves gaps later.
+    /// Also requires offset deltas to run 0, 1, 2 …, as in a batch that a producer sends;
+    /// compaction leaves gaps later.
     pub fn strict(self) -> Self {
         RecordIter {
             strict: true,
@@ -220,9 +225,11 @@ pub struct RecordSummary {
     pub has_key: bool,
 }
 
-/// Checks record after record: the structure, offset deltas of 0, 1, 2 …, and nothing after the last one.
+/// Checks record after record: the structure, offset deltas of 0, 1, 2 …, and nothing after the
+/// last one.
 ///
-/// `E` is what can go wrong: [`RecordError`] alone over memory, and the stream's own errors besides over a stream.
+/// `E` is what can go wrong: [`RecordError`] alone over memory, and the stream's own errors besides
+/// over a stream.
 pub struct RecordWalk<S> {
     source: S,
     progress: Progress,
@@ -419,7 +426,8 @@ fn nullable<S: Source>(source: &mut S, field: &'static str) -> Result<Option<S::
 
 #[inline(always)]
 fn varint<S: Source>(source: &mut S) -> Result<i32, S::Error> {
-    // Nearly every varint of a record is a single byte, so that case stays small enough to be inlined.
+    // Nearly every varint of a record is a single byte, so that case stays small enough to be
+    // inlined.
     let first = source.byte()?;
     if first < 0x80 {
         return Ok(zigzag32(u32::from(first)));
@@ -465,7 +473,8 @@ fn zigzag64(raw: u64) -> i64 {
     (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
 }
 
-/// Appends `value` as a zigzag varint, the form of every number in a record; an `i32` has the same form as its `i64`.
+/// Appends `value` as a zigzag varint, the form of every number in a record; an `i32` has the same
+/// form as its `i64`.
 pub(crate) fn put_varint(out: &mut Vec<u8>, value: i64) {
     let mut raw = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while raw >= 0x80 {

@@ -29,6 +29,15 @@ pub enum SecurityProtocol {
     Plaintext,
 }
 
+impl SecurityProtocol {
+    /// Whether a client has to say who it is before it is served.
+    pub fn authenticates(self) -> bool {
+        match self {
+            Self::Plaintext => false,
+        }
+    }
+}
+
 impl fmt::Display for SecurityProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

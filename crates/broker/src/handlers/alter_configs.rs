@@ -27,23 +27,34 @@ impl Handler for AlterConfigs {
             let response = AlterConfigsResourceResponse::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
-            responses.push(match replace(ctx, resource, call.request.validate_only).await {
-                Ok(()) => response,
-                Err(refused) => response
-                    .with_error_code(refused.code.code())
-                    .with_error_message(Some(StrBytes::from_string(refused.message))),
-            });
+            responses.push(
+                match replace(ctx, resource, call.request.validate_only).await {
+                    Ok(()) => response,
+                    Err(refused) => response
+                        .with_error_code(refused.code.code())
+                        .with_error_message(Some(StrBytes::from_string(refused.message))),
+                },
+            );
         }
         AlterConfigsResponse::default().with_responses(responses)
     }
 }
 
-async fn replace(ctx: &Arc<Context>, resource: AlterConfigsResource, validate_only: bool) -> Result<(), Refused> {
+async fn replace(
+    ctx: &Arc<Context>,
+    resource: AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), Refused> {
     let found = Resource::find(ctx, resource.resource_type, &resource.resource_name)?;
     let entries: Vec<(String, Option<String>)> = resource
         .configs
         .into_iter()
-        .map(|config| (config.name.to_string(), config.value.map(|value| value.to_string())))
+        .map(|config| {
+            (
+                config.name.to_string(),
+                config.value.map(|value| value.to_string()),
+            )
+        })
         .collect();
     let config = ctx.config();
     found

@@ -23,14 +23,24 @@ pub(crate) const MAX: i16 = 5;
 /// REBOOTSTRAP_REQUIRED.
 const REBOOTSTRAP_REQUIRED: i16 = 129;
 
-pub(crate) async fn run(ctx: Arc<Context>, connection: Arc<ConnectionInfo>, head: RequestHead, body: Bytes) -> Answer {
+pub(crate) async fn run(
+    ctx: Arc<Context>,
+    connection: Arc<ConnectionInfo>,
+    head: RequestHead,
+    body: Bytes,
+) -> Answer {
     if !(MIN..=MAX).contains(&head.api_version) {
         let response = all().with_error_code(ResponseError::UnsupportedVersion.code());
         return apis::encode(&response, &head, 0);
     }
     let request = match codec::decode::<ApiVersionsRequest>(head.api_version, body) {
         Ok(request) => request,
-        Err(error) => return Answer::Close(format!("malformed ApiVersions v{}: {error}", head.api_version)),
+        Err(error) => {
+            return Answer::Close(format!(
+                "malformed ApiVersions v{}: {error}",
+                head.api_version
+            ));
+        }
     };
     let response = match refusal(&ctx, &request, head.api_version) {
         None => {
@@ -48,11 +58,15 @@ pub(crate) async fn run(ctx: Arc<Context>, connection: Arc<ConnectionInfo>, head
 }
 
 fn refusal(ctx: &Context, request: &ApiVersionsRequest, version: i16) -> Option<i16> {
-    let named = is_software_word(&request.client_software_name) && is_software_word(&request.client_software_version);
+    let named = is_software_word(&request.client_software_name)
+        && is_software_word(&request.client_software_version);
     if version >= 3 && !named {
         return Some(ResponseError::InvalidRequest.code());
     }
-    let other_cluster = request.cluster_id.as_ref().is_some_and(|id| id.as_str() != ctx.image().cluster_id);
+    let other_cluster = request
+        .cluster_id
+        .as_ref()
+        .is_some_and(|id| id.as_str() != ctx.image().cluster_id);
     let other_node = request.node_id >= 0 && request.node_id != ctx.node_id;
     (version >= 5 && (other_cluster || other_node)).then_some(REBOOTSTRAP_REQUIRED)
 }
@@ -60,15 +74,22 @@ fn refusal(ctx: &Context, request: &ApiVersionsRequest, version: i16) -> Option<
 /// `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?` (`ApiVersionsRequest.isValid`).
 fn is_software_word(word: &str) -> bool {
     let bytes = word.as_bytes();
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+        return false;
+    };
     first.is_ascii_alphanumeric()
         && last.is_ascii_alphanumeric()
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
 fn all() -> ApiVersionsResponse {
     let keys = APIS.iter().map(|api| {
-        ApiVersion::default().with_api_key(api.key).with_min_version(api.advertised_min).with_max_version(api.max)
+        ApiVersion::default()
+            .with_api_key(api.key)
+            .with_min_version(api.advertised_min)
+            .with_max_version(api.max)
     });
     ApiVersionsResponse::default().with_api_keys(keys.collect())
 }

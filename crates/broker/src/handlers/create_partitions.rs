@@ -21,16 +21,30 @@ impl Handler for CreatePartitions {
     const MIN: i16 = 0;
     const MAX: i16 = 3;
 
-    async fn handle(ctx: &Arc<Context>, call: Call<CreatePartitionsRequest>) -> CreatePartitionsResponse {
-        let names: Vec<_> = call.request.topics.iter().map(|topic| topic.name.clone()).collect();
+    async fn handle(
+        ctx: &Arc<Context>,
+        call: Call<CreatePartitionsRequest>,
+    ) -> CreatePartitionsResponse {
+        let names: Vec<_> = call
+            .request
+            .topics
+            .iter()
+            .map(|topic| topic.name.clone())
+            .collect();
         let wanted = call.request.topics.into_iter().map(|topic| NewPartitions {
             topic: topic.name.to_string(),
             count: topic.count,
             assignments: topic.assignments.map(|assignments| {
-                assignments.into_iter().map(|one| one.broker_ids.into_iter().map(|id| id.0).collect()).collect()
+                assignments
+                    .into_iter()
+                    .map(|one| one.broker_ids.into_iter().map(|id| id.0).collect())
+                    .collect()
             }),
         });
-        let outcomes = ctx.controller.create_partitions(wanted.collect(), call.request.validate_only).await;
+        let outcomes = ctx
+            .controller
+            .create_partitions(wanted.collect(), call.request.validate_only)
+            .await;
         if !call.request.validate_only {
             ctx.apply_image().await;
         }

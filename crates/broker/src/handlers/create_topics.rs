@@ -47,7 +47,12 @@ impl Handler for CreateTopics {
 
     async fn handle(ctx: &Arc<Context>, call: Call<CreateTopicsRequest>) -> CreateTopicsResponse {
         let validate_only = call.request.validate_only;
-        let names: Vec<TopicName> = call.request.topics.iter().map(|topic| topic.name.clone()).collect();
+        let names: Vec<TopicName> = call
+            .request
+            .topics
+            .iter()
+            .map(|topic| topic.name.clone())
+            .collect();
         let specs = specs(call.request.topics);
         let outcomes = create(ctx, specs, validate_only).await;
         let topics = names.into_iter().zip(outcomes);
@@ -63,7 +68,12 @@ impl Handler for CreateTopics {
 /// Makes one topic, for auto-creation.
 pub(crate) async fn create_one(ctx: &Arc<Context>, spec: NewTopicSpec) -> Result<Made, Refused> {
     let outcome = create(ctx, vec![Ok(spec)], false).await.pop();
-    outcome.unwrap_or_else(|| Err(Refused { code: ResponseError::UnknownServerError, message: String::new() }))
+    outcome.unwrap_or_else(|| {
+        Err(Refused {
+            code: ResponseError::UnknownServerError,
+            message: String::new(),
+        })
+    })
 }
 
 impl NewTopicSpec {
@@ -93,14 +103,22 @@ fn specs(topics: Vec<CreatableTopic>) -> Vec<Result<NewTopicSpec, Refused>> {
 }
 
 fn refuse<T>(code: ResponseError, message: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused { code, message: message.into() })
+    Err(Refused {
+        code,
+        message: message.into(),
+    })
 }
 
 fn spec(topic: CreatableTopic) -> Result<NewTopicSpec, Refused> {
     let configs = topic
         .configs
         .into_iter()
-        .map(|config| (config.name.to_string(), config.value.map(|value| value.to_string())))
+        .map(|config| {
+            (
+                config.name.to_string(),
+                config.value.map(|value| value.to_string()),
+            )
+        })
         .collect();
     let has_assignments = !topic.assignments.is_empty();
     if has_assignments && topic.replication_factor != -1 {
@@ -118,7 +136,12 @@ fn spec(topic: CreatableTopic) -> Result<NewTopicSpec, Refused> {
     let assignments = topic
         .assignments
         .into_iter()
-        .map(|assignment| (assignment.partition_index, assignment.broker_ids.into_iter().map(|id| id.0).collect()))
+        .map(|assignment| {
+            (
+                assignment.partition_index,
+                assignment.broker_ids.into_iter().map(|id| id.0).collect(),
+            )
+        })
         .collect();
     Ok(NewTopicSpec {
         name: topic.name.to_string(),
@@ -146,7 +169,11 @@ async fn create(
             Err(refused) => outcomes.push(Err(refused)),
         }
     }
-    let mut created = ctx.controller.create_topics(asked, validate_only).await.into_iter();
+    let mut created = ctx
+        .controller
+        .create_topics(asked, validate_only)
+        .await
+        .into_iter();
     if !validate_only {
         ctx.apply_image().await;
     }
@@ -157,7 +184,10 @@ async fn create(
             match created.next() {
                 Some(Ok(created)) => Ok(Made { created, configs }),
                 Some(Err(error)) => refuse(error_code::for_create_topic(&error), error.to_string()),
-                None => refuse(ResponseError::UnknownServerError, "the controller did not answer"),
+                None => refuse(
+                    ResponseError::UnknownServerError,
+                    "the controller did not answer",
+                ),
             }
         })
         .collect()
@@ -165,11 +195,19 @@ async fn create(
 
 fn new_topic(ctx: &Context, spec: NewTopicSpec) -> Result<NewTopic, Refused> {
     let config = ctx.config();
-    let configs = config.new_topic(spec.configs.iter().map(|(name, value)| (name.as_str(), value.as_deref())))?;
+    let configs = config.new_topic(
+        spec.configs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref())),
+    )?;
     let min_isr = config.topic_settings(&configs).min_insync_replicas;
     let layout = if spec.assignments.is_empty() {
         Layout::Automatic {
-            partitions: if spec.partitions == -1 { config.topics.partitions } else { spec.partitions },
+            partitions: if spec.partitions == -1 {
+                config.topics.partitions
+            } else {
+                spec.partitions
+            },
             replication_factor: if spec.replication_factor == -1 {
                 config.topics.replication_factor
             } else {
@@ -179,7 +217,12 @@ fn new_topic(ctx: &Context, spec: NewTopicSpec) -> Result<NewTopic, Refused> {
     } else {
         Layout::Manual(spec.assignments)
     };
-    Ok(NewTopic { name: spec.name, layout, configs, min_isr })
+    Ok(NewTopic {
+        name: spec.name,
+        layout,
+        configs,
+        min_isr,
+    })
 }
 
 fn result(
@@ -196,9 +239,15 @@ fn result(
             }
             if version >= 5 {
                 result.num_partitions = created.partitions;
-                result.replication_factor = i16::try_from(created.replication_factor).unwrap_or(i16::MAX);
-                result.configs =
-                    Some(ctx.config().describe_topic(&configs).into_iter().map(creatable_config).collect());
+                result.replication_factor =
+                    i16::try_from(created.replication_factor).unwrap_or(i16::MAX);
+                result.configs = Some(
+                    ctx.config()
+                        .describe_topic(&configs)
+                        .into_iter()
+                        .map(creatable_config)
+                        .collect(),
+                );
             }
         }
         Err(refused) => {

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use wire::ResponseError;
-use wire::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use wire::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
 use wire::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 use crate::apis::{Call, Handler};
@@ -29,13 +31,20 @@ impl Handler for DeleteRecords {
             let known = table.named(&topic.name);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in topic.partitions {
-                let result = DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
-                partitions.push(match delete(known, asked.partition_index, asked.offset).await {
-                    Ok(low_watermark) => result.with_low_watermark(low_watermark),
-                    Err(code) => result.with_low_watermark(-1).with_error_code(code.code()),
-                });
+                let result = DeleteRecordsPartitionResult::default()
+                    .with_partition_index(asked.partition_index);
+                partitions.push(
+                    match delete(known, asked.partition_index, asked.offset).await {
+                        Ok(low_watermark) => result.with_low_watermark(low_watermark),
+                        Err(code) => result.with_low_watermark(-1).with_error_code(code.code()),
+                    },
+                );
             }
-            topics.push(DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions));
+            topics.push(
+                DeleteRecordsTopicResult::default()
+                    .with_name(topic.name)
+                    .with_partitions(partitions),
+            );
         }
         DeleteRecordsResponse::default().with_topics(topics)
     }
@@ -46,11 +55,13 @@ async fn delete(topic: Option<&Arc<Topic>>, index: i32, offset: i64) -> Result<i
     if topic.image.internal {
         return Err(ResponseError::InvalidTopicException);
     }
-    let partition = topic.partition(index).ok_or(if topic.has_partition(index) {
-        ResponseError::NotLeaderOrFollower
-    } else {
-        ResponseError::UnknownTopicOrPartition
-    })?;
+    let partition = topic
+        .partition(index)
+        .ok_or(if topic.has_partition(index) {
+            ResponseError::NotLeaderOrFollower
+        } else {
+            ResponseError::UnknownTopicOrPartition
+        })?;
     if !topic.settings.log.delete {
         return Err(ResponseError::PolicyViolation);
     }
@@ -69,4 +80,3 @@ async fn delete(topic: Option<&Arc<Topic>>, index: i32, offset: i64) -> Result<i
         }
     }
 }
-

@@ -23,14 +23,24 @@ impl Handler for DeleteTopics {
 
     async fn handle(ctx: &Arc<Context>, call: Call<DeleteTopicsRequest>) -> DeleteTopicsResponse {
         let wanted: Vec<(Option<TopicName>, uuid::Uuid)> = if call.version >= 6 {
-            call.request.topics.into_iter().map(|topic| (topic.name, topic.topic_id)).collect()
+            call.request
+                .topics
+                .into_iter()
+                .map(|topic| (topic.name, topic.topic_id))
+                .collect()
         } else {
-            call.request.topic_names.into_iter().map(|name| (Some(name), uuid::Uuid::nil())).collect()
+            call.request
+                .topic_names
+                .into_iter()
+                .map(|name| (Some(name), uuid::Uuid::nil()))
+                .collect()
         };
         let mut results = Vec::with_capacity(wanted.len());
         let mut asked = Vec::new();
         for (name, id) in wanted {
-            let mut result = DeletableTopicResult::default().with_name(name.clone()).with_topic_id(id);
+            let mut result = DeletableTopicResult::default()
+                .with_name(name.clone())
+                .with_topic_id(id);
             match selector(ctx, name.as_ref(), id) {
                 Ok(selector) => asked.push((results.len(), selector)),
                 Err(code) => result.error_code = code.code(),
@@ -62,7 +72,11 @@ impl Handler for DeleteTopics {
     }
 }
 
-fn selector(ctx: &Context, name: Option<&TopicName>, id: uuid::Uuid) -> Result<TopicRef, ResponseError> {
+fn selector(
+    ctx: &Context,
+    name: Option<&TopicName>,
+    id: uuid::Uuid,
+) -> Result<TopicRef, ResponseError> {
     if !ctx.config().topics.delete {
         return Err(ResponseError::TopicDeletionDisabled);
     }

@@ -24,7 +24,10 @@ impl Handler for DescribeCluster {
     const MIN: i16 = 0;
     const MAX: i16 = 2;
 
-    async fn handle(ctx: &Arc<Context>, call: Call<DescribeClusterRequest>) -> DescribeClusterResponse {
+    async fn handle(
+        ctx: &Arc<Context>,
+        call: Call<DescribeClusterRequest>,
+    ) -> DescribeClusterResponse {
         if call.version >= 1 && call.request.endpoint_type != BROKERS {
             return wrong_endpoint(call.request.endpoint_type);
         }
@@ -47,8 +50,14 @@ impl Handler for DescribeCluster {
 
 fn wrong_endpoint(endpoint_type: i8) -> DescribeClusterResponse {
     let (code, message) = match endpoint_type {
-        CONTROLLERS => (ResponseError::MismatchedEndpointType, "The request was sent to an endpoint of type BROKER"),
-        _ => (ResponseError::UnsupportedEndpointType, "Unsupported endpoint type"),
+        CONTROLLERS => (
+            ResponseError::MismatchedEndpointType,
+            "The request was sent to an endpoint of type BROKER",
+        ),
+        _ => (
+            ResponseError::UnsupportedEndpointType,
+            "Unsupported endpoint type",
+        ),
     };
     DescribeClusterResponse::default()
         .with_error_code(code.code())

@@ -5,12 +5,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use wire::StrBytes;
 use wire::messages::describe_configs_request::DescribeConfigsResource;
 use wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
-use wire::StrBytes;
 
 use crate::apis::{Call, Handler};
 use crate::config::describe::Row;
@@ -33,26 +33,42 @@ impl Handler for DescribeConfigs {
     const MIN: i16 = 1;
     const MAX: i16 = 4;
 
-    async fn handle(ctx: &Arc<Context>, call: Call<DescribeConfigsRequest>) -> DescribeConfigsResponse {
+    async fn handle(
+        ctx: &Arc<Context>,
+        call: Call<DescribeConfigsRequest>,
+    ) -> DescribeConfigsResponse {
         let detail = Detail {
             synonyms: call.request.include_synonyms,
             documentation: call.version >= 3 && call.request.include_documentation,
             types: call.version >= 3,
         };
-        let results = call.request.resources.into_iter().map(|resource| result(ctx, resource, detail)).collect();
+        let results = call
+            .request
+            .resources
+            .into_iter()
+            .map(|resource| result(ctx, resource, detail))
+            .collect();
         DescribeConfigsResponse::default().with_results(results)
     }
 }
 
-fn result(ctx: &Context, resource: DescribeConfigsResource, detail: Detail) -> DescribeConfigsResult {
-    let wanted: Option<HashSet<String>> =
-        resource.configuration_keys.as_ref().map(|keys| keys.iter().map(|key| key.to_string()).collect());
+fn result(
+    ctx: &Context,
+    resource: DescribeConfigsResource,
+    detail: Detail,
+) -> DescribeConfigsResult {
+    let wanted: Option<HashSet<String>> = resource
+        .configuration_keys
+        .as_ref()
+        .map(|keys| keys.iter().map(|key| key.to_string()).collect());
     let answer = DescribeConfigsResult::default()
         .with_resource_type(resource.resource_type)
         .with_resource_name(resource.resource_name.clone());
     match rows(ctx, resource.resource_type, &resource.resource_name) {
         Ok(rows) => {
-            let rows = rows.into_iter().filter(|row| wanted.as_ref().is_none_or(|keys| keys.contains(&row.name)));
+            let rows = rows
+                .into_iter()
+                .filter(|row| wanted.as_ref().is_none_or(|keys| keys.contains(&row.name)));
             answer.with_configs(rows.map(|row| rendered(row, detail)).collect())
         }
         Err(refused) => answer

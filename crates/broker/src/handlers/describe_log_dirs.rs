@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use storage::{DirStatus, PartitionLog};
+use wire::header::RequestHead;
+use wire::log_dirs::LogDirsResponse;
 use wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 use wire::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
-use wire::header::RequestHead;
-use wire::log_dirs::LogDirsResponse;
 use wire::{ResponseError, StrBytes, codec};
 
 use crate::apis::{self, Answer};
@@ -23,32 +23,65 @@ use crate::net::connection::ConnectionInfo;
 pub(crate) const MIN: i16 = 1;
 pub(crate) const MAX: i16 = 5;
 
-pub(crate) async fn run(ctx: Arc<Context>, _connection: Arc<ConnectionInfo>, head: RequestHead, body: Bytes) -> Answer {
+pub(crate) async fn run(
+    ctx: Arc<Context>,
+    _connection: Arc<ConnectionInfo>,
+    head: RequestHead,
+    body: Bytes,
+) -> Answer {
     let request = match codec::decode::<DescribeLogDirsRequest>(head.api_version, body) {
         Ok(request) => request,
-        Err(error) => return Answer::Close(format!("malformed DescribeLogDirs v{}: {error}", head.api_version)),
+        Err(error) => {
+            return Answer::Close(format!(
+                "malformed DescribeLogDirs v{}: {error}",
+                head.api_version
+            ));
+        }
     };
     // No directory is ever cordoned here.
-    let response = LogDirsResponse { described: described(&ctx, request, head.api_version), cordoned: Vec::new() };
+    let response = LogDirsResponse {
+        described: described(&ctx, request, head.api_version),
+        cordoned: Vec::new(),
+    };
     apis::encode(&response, &head, head.api_version)
 }
 
-fn described(ctx: &Context, request: DescribeLogDirsRequest, version: i16) -> DescribeLogDirsResponse {
+fn described(
+    ctx: &Context,
+    request: DescribeLogDirsRequest,
+    version: i16,
+) -> DescribeLogDirsResponse {
     let wanted: Option<HashSet<(String, i32)>> = request.topics.map(|topics| {
-        let pairs = topics.iter().flat_map(|topic| topic.partitions.iter().map(|&at| (topic.topic.to_string(), at)));
+        let pairs = topics.iter().flat_map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .map(|&at| (topic.topic.to_string(), at))
+        });
         pairs.collect()
     });
     let table = ctx.topics.snapshot();
     let is_wanted = |log: &PartitionLog| {
-        wanted.as_ref().is_none_or(|wanted| wanted.contains(&(log.topic().to_owned(), log.key().partition)))
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(&(log.topic().to_owned(), log.key().partition)))
     };
     let logs: Vec<Arc<PartitionLog>> = table
         .sorted()
         .into_iter()
-        .flat_map(|topic| topic.local_partitions().map(|partition| Arc::clone(&partition.log)))
+        .flat_map(|topic| {
+            topic
+                .local_partitions()
+                .map(|partition| Arc::clone(&partition.log))
+        })
         .filter(|log| is_wanted(log))
         .collect();
-    let results = ctx.store.dirs().iter().map(|dir| result(dir, &logs, version)).collect();
+    let results = ctx
+        .store
+        .dirs()
+        .iter()
+        .map(|dir| result(dir, &logs, version))
+        .collect();
     DescribeLogDirsResponse::default().with_results(results)
 }
 

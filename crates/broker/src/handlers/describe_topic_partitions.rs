@@ -1,6 +1,6 @@
 //! DescribeTopicPartitions (key 75), v0: topics page by page (KIP-966).
 //!
-//! Topics come sorted by name; a page holds at most `response_partition_limit` partitions (and never more than 2,000,
+//! Topics come sorted by name; a page holds at most `response_partition_limit` partitions (and never more than
 //! `max.request.partition.size.limit`), and `next_cursor` says where the next one starts (M13).
 
 use std::sync::Arc;
@@ -20,8 +20,6 @@ use crate::topics::{Topic, TopicMap};
 
 pub(crate) struct DescribeTopicPartitions;
 
-const PAGE_PARTITIONS_MAX: usize = 2_000;
-
 impl Handler for DescribeTopicPartitions {
     type Request = DescribeTopicPartitionsRequest;
     const NAME: &'static str = "DescribeTopicPartitions";
@@ -35,17 +33,30 @@ impl Handler for DescribeTopicPartitions {
         let table = ctx.topics.snapshot();
         let request = call.request;
         let mut names: Vec<String> = if request.topics.is_empty() {
-            table.sorted().into_iter().map(|topic| topic.name().to_string()).collect()
+            table
+                .sorted()
+                .into_iter()
+                .map(|topic| topic.name().to_string())
+                .collect()
         } else {
-            request.topics.iter().map(|topic| topic.name.to_string()).collect()
+            request
+                .topics
+                .iter()
+                .map(|topic| topic.name.to_string())
+                .collect()
         };
         names.sort_unstable();
         names.dedup();
         let (from_topic, from_partition) = match &request.cursor {
-            Some(cursor) => (cursor.topic_name.to_string(), usize::try_from(cursor.partition_index).unwrap_or(0)),
+            Some(cursor) => (
+                cursor.topic_name.to_string(),
+                usize::try_from(cursor.partition_index).unwrap_or(0),
+            ),
             None => (String::new(), 0),
         };
-        let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, PAGE_PARTITIONS_MAX);
+        let limit = usize::try_from(request.response_partition_limit)
+            .unwrap_or(0)
+            .clamp(1, ctx.config().describe_partitions_max.max(1));
         page(&table, &names, (&from_topic, from_partition), limit)
     }
 }
@@ -59,7 +70,11 @@ fn page(
     let mut room = limit;
     let mut topics = Vec::new();
     for name in names.iter().filter(|name| name.as_str() >= from_topic) {
-        let first = if name == from_topic { from_partition } else { 0 };
+        let first = if name == from_topic {
+            from_partition
+        } else {
+            0
+        };
         if room == 0 {
             return cut(topics, name, first);
         }
@@ -89,7 +104,9 @@ fn cut(
     let cursor = Cursor::default()
         .with_topic_name(topic_name(name))
         .with_partition_index(i32::try_from(partition).unwrap_or(i32::MAX));
-    DescribeTopicPartitionsResponse::default().with_topics(topics).with_next_cursor(Some(cursor))
+    DescribeTopicPartitionsResponse::default()
+        .with_topics(topics)
+        .with_next_cursor(Some(cursor))
 }
 
 fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic {
@@ -97,7 +114,9 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic {
         Ok(()) => ResponseError::UnknownTopicOrPartition,
         Err(_) => ResponseError::InvalidTopicException,
     };
-    DescribeTopicPartitionsResponseTopic::default().with_error_code(code.code()).with_name(Some(topic_name(name)))
+    DescribeTopicPartitionsResponseTopic::default()
+        .with_error_code(code.code())
+        .with_name(Some(topic_name(name)))
 }
 
 fn rendered(topic: &Topic, first: usize, last: usize) -> DescribeTopicPartitionsResponseTopic {
@@ -105,7 +124,9 @@ fn rendered(topic: &Topic, first: usize, last: usize) -> DescribeTopicPartitions
     let partitions = (first..last).filter_map(|at| {
         let state = topic.image.partitions.get(at)?;
         let index = i32::try_from(at).ok()?;
-        let served = topic.partition(index).is_some_and(|partition| !partition.log.is_offline());
+        let served = topic
+            .partition(index)
+            .is_some_and(|partition| !partition.log.is_offline());
         let mut partition = DescribeTopicPartitionsResponsePartition::default()
             .with_partition_index(index)
             .with_leader_id(BrokerId(if served { state.leader } else { -1 }))

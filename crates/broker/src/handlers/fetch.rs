@@ -24,7 +24,9 @@ use crate::apis::Answer;
 use crate::clock;
 use crate::context::Context;
 use crate::error_code;
-use crate::fetch_session::{FetchPlan, Given, SessionHandle, SessionRequest, TopicPartition, TopicRef, Wanted};
+use crate::fetch_session::{
+    FetchPlan, Given, SessionHandle, SessionRequest, TopicPartition, TopicRef, Wanted,
+};
 use crate::net::connection::ConnectionInfo;
 use crate::net::reply::Reply;
 use crate::topics::{Partition, TopicMap};
@@ -63,10 +65,17 @@ struct Pass {
     urgent: bool,
 }
 
-pub(crate) async fn run(ctx: Arc<Context>, connection: Arc<ConnectionInfo>, head: RequestHead, body: Bytes) -> Answer {
+pub(crate) async fn run(
+    ctx: Arc<Context>,
+    connection: Arc<ConnectionInfo>,
+    head: RequestHead,
+    body: Bytes,
+) -> Answer {
     let request = match codec::decode::<FetchRequest>(head.api_version, body) {
         Ok(request) => request,
-        Err(error) => return Answer::Close(format!("malformed Fetch v{}: {error}", head.api_version)),
+        Err(error) => {
+            return Answer::Close(format!("malformed Fetch v{}: {error}", head.api_version));
+        }
     };
     match plan(&ctx, &request, head.api_version) {
         Ok(fetch) => Answer::Later(Box::pin(async move {
@@ -74,8 +83,15 @@ pub(crate) async fn run(ctx: Arc<Context>, connection: Arc<ConnectionInfo>, head
             Ok(Some(reply))
         })),
         Err(code) => {
-            let response = Response { error_code: code.code(), ..Response::default() };
-            Answer::Now(encode::encode(response, head.correlation_id, head.api_version))
+            let response = Response {
+                error_code: code.code(),
+                ..Response::default()
+            };
+            Answer::Now(encode::encode(
+                response,
+                head.correlation_id,
+                head.api_version,
+            ))
         }
     }
 }
@@ -83,19 +99,32 @@ pub(crate) async fn run(ctx: Arc<Context>, connection: Arc<ConnectionInfo>, head
 fn plan(ctx: &Context, request: &FetchRequest, version: i16) -> Result<Fetch, ResponseError> {
     let uses_topic_ids = version >= 13;
     let (partitions, forgotten) = partitions_of(request, uses_topic_ids);
-    let (id, epoch) =
-        if version >= 7 { (request.session_id, request.session_epoch) } else { (0, crate::fetch_session::FINAL_EPOCH) };
-    let session =
-        SessionRequest { id, epoch, uses_topic_ids, partitions: &partitions, forgotten: &forgotten };
+    let (id, epoch) = if version >= 7 {
+        (request.session_id, request.session_epoch)
+    } else {
+        (0, crate::fetch_session::FINAL_EPOCH)
+    };
+    let session = SessionRequest {
+        id,
+        epoch,
+        uses_topic_ids,
+        partitions: &partitions,
+        forgotten: &forgotten,
+    };
     let FetchPlan { handle, partitions } = ctx.fetch_sessions.plan(&session, clock::monotonic())?;
     let table = ctx.topics.table();
-    let targets = partitions.into_iter().map(|(key, wanted)| resolve(&table, key, wanted)).collect();
+    let targets = partitions
+        .into_iter()
+        .map(|(key, wanted)| resolve(&table, key, wanted))
+        .collect();
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     Ok(Fetch {
         version,
         read_committed: request.isolation_level == 1,
         bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
-        bytes_max: usize::try_from(request.max_bytes).unwrap_or(0).min(ctx.config().fetch_bytes_max),
+        bytes_max: usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(ctx.config().fetch_bytes_max),
         deadline: clock::monotonic() + wait,
         handle,
         targets,
@@ -107,13 +136,20 @@ type Partitions = (Vec<(TopicPartition, Wanted)>, Vec<TopicPartition>);
 /// The request's partitions, without pieces of its buffer: a session outlives the request.
 fn partitions_of(request: &FetchRequest, uses_topic_ids: bool) -> Partitions {
     let topic_ref = |id: Uuid, name: &str| {
-        if uses_topic_ids { TopicRef::Id(id) } else { TopicRef::Name(name.into()) }
+        if uses_topic_ids {
+            TopicRef::Id(id)
+        } else {
+            TopicRef::Name(name.into())
+        }
     };
     let mut partitions = Vec::new();
     for topic in &request.topics {
         let topic_ref = topic_ref(topic.topic_id, &topic.topic);
         partitions.extend(topic.partitions.iter().map(|partition| {
-            let key = TopicPartition { topic: topic_ref.clone(), partition: partition.partition };
+            let key = TopicPartition {
+                topic: topic_ref.clone(),
+                partition: partition.partition,
+            };
             let wanted = Wanted {
                 fetch_offset: partition.fetch_offset,
                 bytes_max: partition.partition_max_bytes,
@@ -126,32 +162,66 @@ fn partitions_of(request: &FetchRequest, uses_topic_ids: bool) -> Partitions {
     let mut forgotten = Vec::new();
     for topic in &request.forgotten_topics_data {
         let topic_ref = topic_ref(topic.topic_id, &topic.topic);
-        forgotten.extend(
-            topic.partitions.iter().map(|&partition| TopicPartition { topic: topic_ref.clone(), partition }),
-        );
+        forgotten.extend(topic.partitions.iter().map(|&partition| TopicPartition {
+            topic: topic_ref.clone(),
+            partition,
+        }));
     }
     (partitions, forgotten)
 }
 
 fn resolve(table: &TopicMap, key: TopicPartition, wanted: Wanted) -> Target {
     let (topic, unknown, name, id) = match &key.topic {
-        TopicRef::Id(id) => (table.with_id(*id), ResponseError::UnknownTopicId, Arc::from(""), *id),
-        TopicRef::Name(name) => (table.named(name), ResponseError::UnknownTopicOrPartition, Arc::clone(name), Uuid::nil()),
+        TopicRef::Id(id) => (
+            table.with_id(*id),
+            ResponseError::UnknownTopicId,
+            Arc::from(""),
+            *id,
+        ),
+        TopicRef::Name(name) => (
+            table.named(name),
+            ResponseError::UnknownTopicOrPartition,
+            Arc::clone(name),
+            Uuid::nil(),
+        ),
     };
-    let Some(topic) = topic else { return Target { key, name, id, wanted, partition: Err(unknown) } };
+    let Some(topic) = topic else {
+        return Target {
+            key,
+            name,
+            id,
+            wanted,
+            partition: Err(unknown),
+        };
+    };
     let partition = match topic.partition(key.partition) {
         Some(partition) => Ok(Arc::clone(partition)),
         None if topic.has_partition(key.partition) => Err(ResponseError::NotLeaderOrFollower),
         None => Err(ResponseError::UnknownTopicOrPartition),
     };
-    Target { name: Arc::clone(topic.name()), id: topic.id(), key, wanted, partition }
+    Target {
+        name: Arc::clone(topic.name()),
+        id: topic.id(),
+        key,
+        wanted,
+        partition,
+    }
 }
 
 /// Stage 2: answers at once if there is enough, else waits for the partitions to move (F1).
-async fn serve(ctx: &Arc<Context>, connection: &ConnectionInfo, fetch: Fetch, correlation_id: i32) -> Reply {
+async fn serve(
+    ctx: &Arc<Context>,
+    connection: &ConnectionInfo,
+    fetch: Fetch,
+    correlation_id: i32,
+) -> Reply {
     let mut pass = read_all(ctx, &fetch).await;
     if !is_enough(&fetch, &pass) {
-        let places = fetch.targets.iter().filter_map(|t| Some(Arc::clone(&t.partition.as_ref().ok()?.waiters))).collect();
+        let places = fetch
+            .targets
+            .iter()
+            .filter_map(|t| Some(Arc::clone(&t.partition.as_ref().ok()?.waiters)))
+            .collect();
         let waiting = Waiting::on(places);
         // Once more: something may have moved between the first look and taking the places.
         pass = read_all(ctx, &fetch).await;
@@ -178,7 +248,11 @@ fn is_enough(fetch: &Fetch, pass: &Pass) -> bool {
 }
 
 async fn read_all(ctx: &Arc<Context>, fetch: &Fetch) -> Pass {
-    let mut pass = Pass { answers: Vec::with_capacity(fetch.targets.len()), bytes: 0, urgent: false };
+    let mut pass = Pass {
+        answers: Vec::with_capacity(fetch.targets.len()),
+        bytes: 0,
+        urgent: false,
+    };
     for target in &fetch.targets {
         let room = fetch.bytes_max.saturating_sub(pass.bytes);
         let answer = match &target.partition {
@@ -214,17 +288,27 @@ async fn read_one(
         }
         Err(code) => return refused(target, partition, code),
     }
-    let below = if fetch.read_committed { partition.log.last_stable_offset() } else { partition.log.high_watermark() };
+    let below = if fetch.read_committed {
+        partition.log.last_stable_offset()
+    } else {
+        partition.log.high_watermark()
+    };
     if wanted.fetch_offset == below {
         // Nothing new, the commonest case of a long poll.
-        return PartitionResponse { aborted: fetch.read_committed.then(Vec::new), ..standing(target, partition) };
+        return PartitionResponse {
+            aborted: fetch.read_committed.then(Vec::new),
+            ..standing(target, partition)
+        };
     }
     let limits = ReadLimits {
         max_bytes: usize::try_from(wanted.bytes_max).unwrap_or(0).min(room),
         below,
         whole_first_batch: is_first,
     };
-    let read = match partition.log.read(wanted.fetch_offset, limits, ReadMode::NoWait) {
+    let read = match partition
+        .log
+        .read(wanted.fetch_offset, limits, ReadMode::NoWait)
+    {
         Err(ReadError::WouldBlock) => read_cold(ctx, partition, wanted.fetch_offset, limits).await,
         read => read,
     };
@@ -233,8 +317,15 @@ async fn read_one(
             let mut answer = standing(target, partition);
             if fetch.read_committed {
                 // Up to the end of what may be read; a client ignores those beyond what it got.
-                let aborted = partition.log.aborted_transactions(wanted.fetch_offset, below);
-                answer.aborted = Some(aborted.into_iter().map(|txn| (txn.producer_id, txn.first_offset)).collect());
+                let aborted = partition
+                    .log
+                    .aborted_transactions(wanted.fetch_offset, below);
+                answer.aborted = Some(
+                    aborted
+                        .into_iter()
+                        .map(|txn| (txn.producer_id, txn.first_offset))
+                        .collect(),
+                );
             }
             answer.records = read.slices;
             answer
@@ -257,7 +348,9 @@ async fn read_cold(
 ) -> Result<ReadResult, ReadError> {
     ctx.metrics.cold_reads.inc();
     let partition = Arc::clone(partition);
-    match tokio::task::spawn_blocking(move || partition.log.read(from, limits, ReadMode::Wait)).await {
+    match tokio::task::spawn_blocking(move || partition.log.read(from, limits, ReadMode::Wait))
+        .await
+    {
         Ok(read) => read,
         Err(panic) => {
             tracing::error!(%panic, "reading a partition panicked");
@@ -281,7 +374,9 @@ fn diverges(partition: &Partition, wanted: &Wanted) -> Result<Option<(i32, i64)>
     if wanted.last_fetched_epoch < 0 {
         return Ok(None);
     }
-    let end = partition.log.end_offset_for_epoch(wanted.last_fetched_epoch);
+    let end = partition
+        .log
+        .end_offset_for_epoch(wanted.last_fetched_epoch);
     if end.epoch < 0 || end.end_offset < 0 {
         return Err(ResponseError::OffsetOutOfRange);
     }
@@ -307,11 +402,17 @@ fn standing(target: &Target, partition: &Partition) -> PartitionResponse {
 }
 
 fn refused(target: &Target, partition: &Partition, code: ResponseError) -> PartitionResponse {
-    PartitionResponse { error_code: code.code(), ..standing(target, partition) }
+    PartitionResponse {
+        error_code: code.code(),
+        ..standing(target, partition)
+    }
 }
 
 fn empty(target: &Target, code: ResponseError) -> PartitionResponse {
-    PartitionResponse { error_code: code.code(), ..unknown(target) }
+    PartitionResponse {
+        error_code: code.code(),
+        ..unknown(target)
+    }
 }
 
 fn unknown(target: &Target) -> PartitionResponse {
@@ -328,12 +429,28 @@ fn unknown(target: &Target) -> PartitionResponse {
     }
 }
 
-fn respond(ctx: &Context, connection: &ConnectionInfo, fetch: Fetch, pass: Pass, correlation_id: i32) -> Reply {
-    let given: Vec<_> = fetch.targets.iter().zip(&pass.answers).map(|(target, answer)| (&target.key, given(answer))).collect();
+fn respond(
+    ctx: &Context,
+    connection: &ConnectionInfo,
+    fetch: Fetch,
+    pass: Pass,
+    correlation_id: i32,
+) -> Reply {
+    let given: Vec<_> = fetch
+        .targets
+        .iter()
+        .zip(&pass.answers)
+        .map(|(target, answer)| (&target.key, given(answer)))
+        .collect();
     let selected = fetch.handle.select(&given);
-    let mut response = Response { session_id: fetch.handle.id(), ..Response::default() };
+    let mut response = Response {
+        session_id: fetch.handle.id(),
+        ..Response::default()
+    };
     let mut needs_endpoint = false;
-    for ((target, mut answer), selected) in fetch.targets.into_iter().zip(pass.answers).zip(selected) {
+    for ((target, mut answer), selected) in
+        fetch.targets.into_iter().zip(pass.answers).zip(selected)
+    {
         if !selected {
             continue;
         }
@@ -344,7 +461,9 @@ fn respond(ctx: &Context, connection: &ConnectionInfo, fetch: Fetch, pass: Pass,
             needs_endpoint = true;
         }
         match response.topics.last_mut() {
-            Some(last) if last.id == target.id && *last.name == *target.name => last.partitions.push(answer),
+            Some(last) if last.id == target.id && *last.name == *target.name => {
+                last.partitions.push(answer)
+            }
             _ => response.topics.push(TopicResponse {
                 name: target.name.to_string(),
                 id: target.id,
@@ -354,7 +473,12 @@ fn respond(ctx: &Context, connection: &ConnectionInfo, fetch: Fetch, pass: Pass,
     }
     if needs_endpoint {
         let (host, port) = ctx.advertised(connection);
-        response.endpoints.push(Endpoint { node_id: ctx.node_id, host, port, rack: ctx.config().rack.clone() });
+        response.endpoints.push(Endpoint {
+            node_id: ctx.node_id,
+            host,
+            port,
+            rack: ctx.config().rack.clone(),
+        });
     }
     ctx.metrics.fetched_bytes.inc_by(pass.bytes as u64);
     encode::encode(response, correlation_id, fetch.version)
@@ -362,7 +486,11 @@ fn respond(ctx: &Context, connection: &ConnectionInfo, fetch: Fetch, pass: Pass,
 
 /// Whether an error comes with a hint where the leader is (KIP-951).
 fn redirects(code: i16) -> bool {
-    [ResponseError::NotLeaderOrFollower.code(), ResponseError::FencedLeaderEpoch.code()].contains(&code)
+    [
+        ResponseError::NotLeaderOrFollower.code(),
+        ResponseError::FencedLeaderEpoch.code(),
+    ]
+    .contains(&code)
 }
 
 fn given(answer: &PartitionResponse) -> Given {

@@ -24,11 +24,15 @@ impl Handler for FindCoordinator {
     const MIN: i16 = 0;
     const MAX: i16 = 6;
 
-    async fn handle(_ctx: &Arc<Context>, call: Call<FindCoordinatorRequest>) -> FindCoordinatorResponse {
+    async fn handle(
+        _ctx: &Arc<Context>,
+        call: Call<FindCoordinatorRequest>,
+    ) -> FindCoordinatorResponse {
         let (code, message) = match call.request.key_type {
-            GROUP | TRANSACTION | SHARE => {
-                (ResponseError::CoordinatorNotAvailable, "this broker has no coordinator of that kind")
-            }
+            GROUP | TRANSACTION | SHARE => (
+                ResponseError::CoordinatorNotAvailable,
+                "this broker has no coordinator of that kind",
+            ),
             _ => (ResponseError::InvalidRequest, "unknown key type"),
         };
         let message = Some(StrBytes::from_static_str(message));

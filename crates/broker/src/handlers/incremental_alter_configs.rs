@@ -29,18 +29,31 @@ impl Handler for IncrementalAlterConfigs {
     ) -> IncrementalAlterConfigsResponse {
         let mut times: HashMap<(i8, StrBytes), usize> = HashMap::new();
         for resource in &call.request.resources {
-            *times.entry((resource.resource_type, resource.resource_name.clone())).or_default() += 1;
+            *times
+                .entry((resource.resource_type, resource.resource_name.clone()))
+                .or_default() += 1;
         }
         let mut responses = Vec::with_capacity(call.request.resources.len());
         for resource in call.request.resources {
             let (kind, name) = (resource.resource_type, resource.resource_name);
             let altered = if times.get(&(kind, name.clone())) == Some(&1) {
-                alter(ctx, kind, &name, resource.configs, call.request.validate_only).await
+                alter(
+                    ctx,
+                    kind,
+                    &name,
+                    resource.configs,
+                    call.request.validate_only,
+                )
+                .await
             } else {
-                Err(Refused::new(ResponseError::InvalidRequest, "Each resource must appear at most once."))
+                Err(Refused::new(
+                    ResponseError::InvalidRequest,
+                    "Each resource must appear at most once.",
+                ))
             };
-            let response =
-                AlterConfigsResourceResponse::default().with_resource_type(kind).with_resource_name(name);
+            let response = AlterConfigsResourceResponse::default()
+                .with_resource_type(kind)
+                .with_resource_name(name);
             responses.push(match altered {
                 Ok(()) => response,
                 Err(refused) => response
@@ -60,7 +73,10 @@ async fn alter(
     validate_only: bool,
 ) -> Result<(), Refused> {
     let resource = Resource::find(ctx, resource_type, name)?;
-    let alterations: Vec<Alteration> = configs.into_iter().map(alteration).collect::<Result<_, _>>()?;
+    let alterations: Vec<Alteration> = configs
+        .into_iter()
+        .map(alteration)
+        .collect::<Result<_, _>>()?;
     let config = ctx.config();
     resource
         .alter(
@@ -74,7 +90,14 @@ async fn alter(
 
 fn alteration(config: AlterableConfig) -> Result<Alteration, Refused> {
     let operation = Operation::from_wire(config.config_operation).ok_or_else(|| {
-        Refused::new(ResponseError::InvalidRequest, format!("Unknown operation {}", config.config_operation))
+        Refused::new(
+            ResponseError::InvalidRequest,
+            format!("Unknown operation {}", config.config_operation),
+        )
     })?;
-    Ok(Alteration { name: config.name.to_string(), operation, value: config.value.map(|value| value.to_string()) })
+    Ok(Alteration {
+        name: config.name.to_string(),
+        operation,
+        value: config.value.map(|value| value.to_string()),
+    })
 }

@@ -20,7 +20,10 @@ impl Handler for InitProducerId {
     const MIN: i16 = 0;
     const MAX: i16 = 5;
 
-    async fn handle(ctx: &Arc<Context>, call: Call<InitProducerIdRequest>) -> InitProducerIdResponse {
+    async fn handle(
+        ctx: &Arc<Context>,
+        call: Call<InitProducerIdRequest>,
+    ) -> InitProducerIdResponse {
         let refused = |code: ResponseError| {
             InitProducerIdResponse::default()
                 .with_error_code(code.code())
@@ -32,9 +35,9 @@ impl Handler for InitProducerId {
             Some(_) => refused(ResponseError::CoordinatorNotAvailable),
             // An id of its own is never continued without a transaction: the producer gets a fresh one, epoch 0 (T1).
             None => match ctx.controller.allocate_producer_ids(1).await {
-                Ok(ids) => {
-                    InitProducerIdResponse::default().with_producer_id(ProducerId(ids.start)).with_producer_epoch(0)
-                }
+                Ok(ids) => InitProducerIdResponse::default()
+                    .with_producer_id(ProducerId(ids.start))
+                    .with_producer_epoch(0),
                 Err(error) => {
                     tracing::warn!(%error, "no producer id could be had");
                     refused(ResponseError::CoordinatorLoadInProgress)

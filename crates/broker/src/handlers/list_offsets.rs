@@ -8,10 +8,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use storage::{PartitionLog, ReadError};
-use wire::messages::list_offsets_request::ListOffsetsPartition;
-use wire::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use wire::ResponseError;
+use wire::messages::list_offsets_request::ListOffsetsPartition;
+use wire::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::fetch::check_epoch;
 use crate::apis::{Call, Handler};
@@ -49,7 +51,11 @@ impl Handler for ListOffsets {
                 };
                 partitions.push(rendered(asked.partition_index, answer, call.version));
             }
-            topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
+            topics.push(
+                ListOffsetsTopicResponse::default()
+                    .with_name(topic.name)
+                    .with_partitions(partitions),
+            );
         }
         ListOffsetsResponse::default().with_topics(topics)
     }
@@ -61,7 +67,11 @@ struct Found {
     leader_epoch: i32,
 }
 
-const NOTHING: Found = Found { offset: -1, timestamp: -1, leader_epoch: -1 };
+const NOTHING: Found = Found {
+    offset: -1,
+    timestamp: -1,
+    leader_epoch: -1,
+};
 
 async fn answer(
     table: &TopicMap,
@@ -70,43 +80,72 @@ async fn answer(
     read_committed: bool,
     version: i16,
 ) -> Result<Found, ResponseError> {
-    let topic = table.named(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let topic = table
+        .named(name)
+        .ok_or(ResponseError::UnknownTopicOrPartition)?;
     let partition = match topic.partition(asked.partition_index) {
         Some(partition) => partition,
-        None if topic.has_partition(asked.partition_index) => return Err(ResponseError::NotLeaderOrFollower),
+        None if topic.has_partition(asked.partition_index) => {
+            return Err(ResponseError::NotLeaderOrFollower);
+        }
         None => return Err(ResponseError::UnknownTopicOrPartition),
     };
     if version >= 4 {
         check_epoch(asked.current_leader_epoch, partition.leader_epoch)?;
     }
     let log = &partition.log;
-    let end = if read_committed { log.last_stable_offset() } else { log.high_watermark() };
+    let end = if read_committed {
+        log.last_stable_offset()
+    } else {
+        log.high_watermark()
+    };
     match asked.timestamp {
-        LATEST => Ok(Found { offset: end, timestamp: -1, leader_epoch: partition.leader_epoch }),
+        LATEST => Ok(Found {
+            offset: end,
+            timestamp: -1,
+            leader_epoch: partition.leader_epoch,
+        }),
         EARLIEST => Ok(start(log)),
-        MAX_TIMESTAMP if version >= 7 => search(partition, move |log| log.max_timestamp_offset(end)).await,
+        MAX_TIMESTAMP if version >= 7 => {
+            search(partition, move |log| log.max_timestamp_offset(end)).await
+        }
         EARLIEST_LOCAL if version >= 8 => Ok(start(log)),
         LATEST_TIERED if version >= 9 => Ok(NOTHING),
         EARLIEST_PENDING_UPLOAD if version >= 11 => Ok(NOTHING),
         timestamp if timestamp < 0 => Err(ResponseError::UnsupportedVersion),
-        timestamp => search(partition, move |log| log.offset_for_timestamp(timestamp, end)).await,
+        timestamp => {
+            search(partition, move |log| {
+                log.offset_for_timestamp(timestamp, end)
+            })
+            .await
+        }
     }
 }
 
 fn start(log: &PartitionLog) -> Found {
     let offset = log.log_start_offset();
-    Found { offset, timestamp: -1, leader_epoch: log.epoch_of_offset(offset).unwrap_or(-1) }
+    Found {
+        offset,
+        timestamp: -1,
+        leader_epoch: log.epoch_of_offset(offset).unwrap_or(-1),
+    }
 }
 
 /// Looks a time up on a blocking thread: it reads an index and opens a batch.
 async fn search<F>(partition: &Arc<Partition>, look: F) -> Result<Found, ResponseError>
 where
-    F: FnOnce(&PartitionLog) -> Result<Option<storage::TimestampOffset>, ReadError> + Send + 'static,
+    F: FnOnce(&PartitionLog) -> Result<Option<storage::TimestampOffset>, ReadError>
+        + Send
+        + 'static,
 {
     let partition = Arc::clone(partition);
     let found = tokio::task::spawn_blocking(move || look(&partition.log)).await;
     match found {
-        Ok(Ok(Some(at))) => Ok(Found { offset: at.offset, timestamp: at.timestamp, leader_epoch: at.leader_epoch }),
+        Ok(Ok(Some(at))) => Ok(Found {
+            offset: at.offset,
+            timestamp: at.timestamp,
+            leader_epoch: at.leader_epoch,
+        }),
         Ok(Ok(None)) => Ok(NOTHING),
         Ok(Err(error)) => Err(error_code::for_read(&error)),
         Err(panic) => {
@@ -116,16 +155,25 @@ where
     }
 }
 
-fn rendered(index: i32, answer: Result<Found, ResponseError>, version: i16) -> ListOffsetsPartitionResponse {
+fn rendered(
+    index: i32,
+    answer: Result<Found, ResponseError>,
+    version: i16,
+) -> ListOffsetsPartitionResponse {
     let response = ListOffsetsPartitionResponse::default().with_partition_index(index);
     match answer {
         Ok(found) => {
-            let mut response = response.with_offset(found.offset).with_timestamp(found.timestamp);
+            let mut response = response
+                .with_offset(found.offset)
+                .with_timestamp(found.timestamp);
             if version >= 4 {
                 response.leader_epoch = found.leader_epoch;
             }
             response
         }
-        Err(code) => response.with_error_code(code.code()).with_offset(-1).with_timestamp(-1),
+        Err(code) => response
+            .with_error_code(code.code())
+            .with_offset(-1)
+            .with_timestamp(-1),
     }
 }

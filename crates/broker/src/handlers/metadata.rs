@@ -10,7 +10,9 @@ use std::sync::Arc;
 use cluster::PartitionState;
 use uuid::Uuid;
 use wire::messages::metadata_request::MetadataRequestTopic;
-use wire::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use wire::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use wire::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use wire::{ResponseError, StrBytes};
 
@@ -35,7 +37,13 @@ impl Handler for Metadata {
             .with_node_id(BrokerId(ctx.node_id))
             .with_host(StrBytes::from_string(host))
             .with_port(port)
-            .with_rack(ctx.config().rack.clone().filter(|_| version >= 1).map(StrBytes::from_string));
+            .with_rack(
+                ctx.config()
+                    .rack
+                    .clone()
+                    .filter(|_| version >= 1)
+                    .map(StrBytes::from_string),
+            );
         let mut response = MetadataResponse::default().with_brokers(vec![broker]);
         if version >= 1 {
             response.controller_id = BrokerId(ctx.node_id);
@@ -61,9 +69,16 @@ async fn topics(ctx: &Arc<Context>, call: &Call<MetadataRequest>) -> Vec<Metadat
         wanted => wanted.as_ref(),
     };
     let Some(wanted) = wanted else {
-        return ctx.topics.table().sorted().into_iter().map(|topic| render(topic)).collect();
+        return ctx
+            .topics
+            .table()
+            .sorted()
+            .into_iter()
+            .map(|topic| render(topic))
+            .collect();
     };
-    let may_create = (version < 4 || call.request.allow_auto_topic_creation) && ctx.config().topics.auto_create;
+    let may_create =
+        (version < 4 || call.request.allow_auto_topic_creation) && ctx.config().topics.auto_create;
     let mut answers = Vec::with_capacity(wanted.len());
     for topic in wanted {
         answers.push(match lookup(&ctx.topics.table(), topic, version) {
@@ -92,10 +107,14 @@ fn lookup(table: &TopicMap, wanted: &MetadataRequestTopic, version: i16) -> Look
             None => Lookup::Refused(ResponseError::UnknownTopicId),
         };
     }
-    let Some(name) = &wanted.name else { return Lookup::Refused(ResponseError::InvalidRequest) };
+    let Some(name) = &wanted.name else {
+        return Lookup::Refused(ResponseError::InvalidRequest);
+    };
     match table.named(name) {
         Some(topic) => Lookup::Found(Arc::clone(topic)),
-        None if cluster::check_topic_name(name).is_err() => Lookup::Refused(ResponseError::InvalidTopicException),
+        None if cluster::check_topic_name(name).is_err() => {
+            Lookup::Refused(ResponseError::InvalidTopicException)
+        }
         None => Lookup::Unknown(name.to_string()),
     }
 }
@@ -114,14 +133,26 @@ fn refused(wanted: &MetadataRequestTopic, code: ResponseError) -> MetadataRespon
     MetadataResponseTopic::default()
         .with_error_code(code.code())
         // Only from v12 on may the name be null (an unknown id); before, the field cannot be.
-        .with_name(wanted.name.clone().or_else(|| wanted.topic_id.is_nil().then(|| TopicName(StrBytes::from_static_str("")))))
+        .with_name(wanted.name.clone().or_else(|| {
+            wanted
+                .topic_id
+                .is_nil()
+                .then(|| TopicName(StrBytes::from_static_str("")))
+        }))
         .with_topic_id(wanted.topic_id)
 }
 
 fn rendered(topic: &Topic, version: i16, with_operations: bool) -> MetadataResponseTopic {
     let mut answer = MetadataResponseTopic::default()
-        .with_name(Some(TopicName(StrBytes::from_string(topic.name().to_string()))))
-        .with_partitions((0..).zip(&topic.image.partitions).map(|(i, state)| partition(topic, i, state, version)).collect());
+        .with_name(Some(TopicName(StrBytes::from_string(
+            topic.name().to_string(),
+        ))))
+        .with_partitions(
+            (0..)
+                .zip(&topic.image.partitions)
+                .map(|(i, state)| partition(topic, i, state, version))
+                .collect(),
+        );
     if version >= 1 {
         answer.is_internal = topic.image.internal;
     }
@@ -136,8 +167,15 @@ fn rendered(topic: &Topic, version: i16, with_operations: bool) -> MetadataRespo
     answer
 }
 
-fn partition(topic: &Topic, index: i32, state: &PartitionState, version: i16) -> MetadataResponsePartition {
-    let served = topic.partition(index).is_some_and(|partition| !partition.log.is_offline());
+fn partition(
+    topic: &Topic,
+    index: i32,
+    state: &PartitionState,
+    version: i16,
+) -> MetadataResponsePartition {
+    let served = topic
+        .partition(index)
+        .is_some_and(|partition| !partition.log.is_offline());
     let ids = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect::<Vec<_>>();
     let mut answer = MetadataResponsePartition::default()
         .with_partition_index(index)

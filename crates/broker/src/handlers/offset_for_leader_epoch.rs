@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use wire::ResponseError;
 use wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
-use wire::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
+use wire::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
 use wire::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
 use super::fetch::check_epoch;
@@ -31,24 +33,40 @@ impl Handler for OffsetForLeaderEpoch {
             let partitions = topic.partitions.iter().map(|asked| {
                 let answer = EpochEndOffset::default().with_partition(asked.partition);
                 match answer_one(&table, &topic.topic, asked) {
-                    Ok((epoch, end_offset)) => answer.with_leader_epoch(epoch).with_end_offset(end_offset),
-                    Err(code) => answer.with_error_code(code.code()).with_leader_epoch(-1).with_end_offset(-1),
+                    Ok((epoch, end_offset)) => {
+                        answer.with_leader_epoch(epoch).with_end_offset(end_offset)
+                    }
+                    Err(code) => answer
+                        .with_error_code(code.code())
+                        .with_leader_epoch(-1)
+                        .with_end_offset(-1),
                 }
             });
             let partitions = partitions.collect();
-            OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
+            OffsetForLeaderTopicResult::default()
+                .with_topic(topic.topic)
+                .with_partitions(partitions)
         });
         OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
     }
 }
 
-fn answer_one(table: &TopicMap, name: &str, asked: &OffsetForLeaderPartition) -> Result<(i32, i64), ResponseError> {
-    let topic = table.named(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let partition = topic.partition(asked.partition).ok_or(if topic.has_partition(asked.partition) {
-        ResponseError::NotLeaderOrFollower
-    } else {
-        ResponseError::UnknownTopicOrPartition
-    })?;
+fn answer_one(
+    table: &TopicMap,
+    name: &str,
+    asked: &OffsetForLeaderPartition,
+) -> Result<(i32, i64), ResponseError> {
+    let topic = table
+        .named(name)
+        .ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition =
+        topic
+            .partition(asked.partition)
+            .ok_or(if topic.has_partition(asked.partition) {
+                ResponseError::NotLeaderOrFollower
+            } else {
+                ResponseError::UnknownTopicOrPartition
+            })?;
     check_epoch(asked.current_leader_epoch, partition.leader_epoch)?;
     let end = partition.log.end_offset_for_epoch(asked.leader_epoch);
     Ok((end.epoch, end.end_offset))

@@ -71,11 +71,19 @@ struct Refused {
 
 impl Refused {
     fn new(code: ResponseError) -> Self {
-        Self { code, message: None, record_errors: Vec::new() }
+        Self {
+            code,
+            message: None,
+            record_errors: Vec::new(),
+        }
     }
 
     fn saying(code: ResponseError, message: impl Into<String>) -> Self {
-        Self { code, message: Some(message.into()), record_errors: Vec::new() }
+        Self {
+            code,
+            message: Some(message.into()),
+            record_errors: Vec::new(),
+        }
     }
 }
 
@@ -84,13 +92,19 @@ impl From<InvalidBatch> for Refused {
         let code = error_code::for_batch(&error);
         let message = error.to_string();
         let record_errors = match error {
-            InvalidBatch::RejectedRecords { records, .. } | InvalidBatch::InvalidTimestamp { records, .. } => {
-                records.into_iter().map(|record| (record.index, record.to_string())).collect()
-            }
+            InvalidBatch::RejectedRecords { records, .. }
+            | InvalidBatch::InvalidTimestamp { records, .. } => records
+                .into_iter()
+                .map(|record| (record.index, record.to_string()))
+                .collect(),
             InvalidBatch::InvalidRecord { index, error } => vec![(index, error.to_string())],
             _ => Vec::new(),
         };
-        Self { code, message: Some(message), record_errors }
+        Self {
+            code,
+            message: Some(message),
+            record_errors,
+        }
     }
 }
 
@@ -106,10 +120,17 @@ struct TopicOutcome {
     partitions: Vec<Outcome>,
 }
 
-pub(crate) async fn run(ctx: Arc<Context>, connection: Arc<ConnectionInfo>, head: RequestHead, body: Bytes) -> Answer {
+pub(crate) async fn run(
+    ctx: Arc<Context>,
+    connection: Arc<ConnectionInfo>,
+    head: RequestHead,
+    body: Bytes,
+) -> Answer {
     let request = match codec::decode::<ProduceRequest>(head.api_version, body) {
         Ok(request) => request,
-        Err(error) => return Answer::Close(format!("malformed Produce v{}: {error}", head.api_version)),
+        Err(error) => {
+            return Answer::Close(format!("malformed Produce v{}: {error}", head.api_version));
+        }
     };
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let acks = Acks::of(request.acks);
@@ -125,7 +146,10 @@ async fn take_up(
     request: ProduceRequest,
     acks: Option<Acks>,
     version: i16,
-) -> (Vec<TopicOutcome>, Option<oneshot::Receiver<Vec<Result<Appended, AppendError>>>>) {
+) -> (
+    Vec<TopicOutcome>,
+    Option<oneshot::Receiver<Vec<Result<Appended, AppendError>>>>,
+) {
     let table = ctx.topics.snapshot();
     let mut outcomes = Vec::with_capacity(request.topic_data.len());
     let mut jobs = Vec::with_capacity(request.topic_data.len());
@@ -156,7 +180,10 @@ fn request_refusal(request: &ProduceRequest, acks: Option<Acks>) -> Option<Respo
         return Some(ResponseError::InvalidRequiredAcks);
     }
     // Without a transaction coordinator no transactional id is known to anyone.
-    request.transactional_id.as_ref().map(|_| ResponseError::InvalidTxnState)
+    request
+        .transactional_id
+        .as_ref()
+        .map(|_| ResponseError::InvalidTxnState)
 }
 
 async fn take_up_topic(
@@ -167,7 +194,11 @@ async fn take_up_topic(
     version: i16,
     jobs: &mut Vec<AppendJob>,
 ) -> TopicOutcome {
-    let topic = if version >= 13 { table.with_id(data.topic_id) } else { table.named(&data.name) };
+    let topic = if version >= 13 {
+        table.with_id(data.topic_id)
+    } else {
+        table.named(&data.name)
+    };
     let mut partitions = Vec::with_capacity(data.partition_data.len());
     for partition in data.partition_data {
         let index = partition.index;
@@ -177,7 +208,11 @@ async fn take_up_topic(
         };
         partitions.push(Outcome { index, result });
     }
-    TopicOutcome { name: data.name, id: data.topic_id, partitions }
+    TopicOutcome {
+        name: data.name,
+        id: data.topic_id,
+        partitions,
+    }
 }
 
 async fn take_up_partition(
@@ -189,7 +224,11 @@ async fn take_up_partition(
 ) -> Result<Submitted, Refused> {
     let Some(topic) = topic else {
         let by_id = version >= 13;
-        return Err(Refused::new(if by_id { ResponseError::UnknownTopicId } else { ResponseError::UnknownTopicOrPartition }));
+        return Err(Refused::new(if by_id {
+            ResponseError::UnknownTopicId
+        } else {
+            ResponseError::UnknownTopicOrPartition
+        }));
     };
     let partition = find(topic, data.index)?;
     if topic.image.internal {
@@ -205,7 +244,10 @@ async fn take_up_partition(
         leader_epoch: partition.leader_epoch,
         origin: Origin::Client,
     });
-    Ok(Submitted { partition: Arc::clone(partition), log_append_time_ms })
+    Ok(Submitted {
+        partition: Arc::clone(partition),
+        log_append_time_ms,
+    })
 }
 
 fn find(topic: &Topic, index: i32) -> Result<&Arc<Partition>, Refused> {
@@ -218,8 +260,15 @@ fn find(topic: &Topic, index: i32) -> Result<&Arc<Partition>, Refused> {
 
 /// Checks one batch by the topic's rules. What must open the batch (recompression, compacted topics) runs off the async
 /// threads.
-async fn validated(ctx: &Arc<Context>, topic: &Arc<Topic>, records: Bytes, version: i16) -> Result<Validated, Refused> {
-    let codec = BatchHeader::parse(&records).and_then(|header| header.codec()).unwrap_or(Codec::None);
+async fn validated(
+    ctx: &Arc<Context>,
+    topic: &Arc<Topic>,
+    records: Bytes,
+    version: i16,
+) -> Result<Validated, Refused> {
+    let codec = BatchHeader::parse(&records)
+        .and_then(|header| header.codec())
+        .unwrap_or(Codec::None);
     if version < 7 && codec == Codec::Zstd {
         return Err(Refused::new(ResponseError::UnsupportedCompressionType));
     }
@@ -228,8 +277,10 @@ async fn validated(ctx: &Arc<Context>, topic: &Arc<Topic>, records: Bytes, versi
         return Ok(validate::validate(records, &topic.settings.batch, now_ms)?);
     }
     let topic = Arc::clone(topic);
-    let checked =
-        tokio::task::spawn_blocking(move || validate::validate(records, &topic.settings.batch, now_ms)).await;
+    let checked = tokio::task::spawn_blocking(move || {
+        validate::validate(records, &topic.settings.batch, now_ms)
+    })
+    .await;
     match checked {
         Ok(checked) => Ok(checked?),
         Err(panic) => {
@@ -243,7 +294,7 @@ async fn validated(ctx: &Arc<Context>, topic: &Arc<Topic>, records: Bytes, versi
 fn is_opened(codec: Codec, rules: &BatchRules) -> bool {
     match rules.compression {
         CompressionRule::Codec { codec: wanted, .. } if wanted != codec => true,
-        _ => rules.compacted && codec != Codec::None,
+        _ => (rules.compacted || rules.open_compressed) && codec != Codec::None,
     }
 }
 
@@ -271,7 +322,8 @@ async fn finish(
         for Outcome { index, result } in topic.partitions {
             let result = match result {
                 Ok(submitted) => {
-                    throttle_ms = throttle_ms.max(ctx.store.produce_throttle_ms(&submitted.partition.log));
+                    throttle_ms =
+                        throttle_ms.max(ctx.store.produce_throttle_ms(&submitted.partition.log));
                     match appended.next() {
                         Some(result) => committed(&submitted, result, acks, deadline).await,
                         // The store has closed: the partition will be led again, here or elsewhere.
@@ -286,7 +338,8 @@ async fn finish(
             }
             partition_responses.push(partition_response(index, result, head.api_version));
         }
-        let mut response = TopicProduceResponse::default().with_partition_responses(partition_responses);
+        let mut response =
+            TopicProduceResponse::default().with_partition_responses(partition_responses);
         if head.api_version >= 13 {
             response = response.with_topic_id(topic.id);
         } else {
@@ -302,7 +355,9 @@ async fn finish(
             Some(code) => Err(format!("produce with acks=0 failed: {code:?}")),
         };
     }
-    let response = ProduceResponse::default().with_responses(responses).with_throttle_time_ms(throttle_ms);
+    let response = ProduceResponse::default()
+        .with_responses(responses)
+        .with_throttle_time_ms(throttle_ms);
     match apis::encode(&response, &head, head.api_version) {
         Answer::Now(reply) => Ok(Some(reply)),
         Answer::Close(reason) => Err(reason),
@@ -333,17 +388,29 @@ async fn committed(
         }
     }
     // A repeated batch is answered with the time it was first stamped with (`UnifiedLog.append`).
-    let time = if appended.duplicate { appended.log_append_time_ms } else { submitted.log_append_time_ms };
+    let time = if appended.duplicate {
+        appended.log_append_time_ms
+    } else {
+        submitted.log_append_time_ms
+    };
     Ok((appended, time))
 }
 
-fn partition_response(index: i32, result: Result<(Appended, i64), Refused>, version: i16) -> PartitionProduceResponse {
+fn partition_response(
+    index: i32,
+    result: Result<(Appended, i64), Refused>,
+    version: i16,
+) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default().with_index(index);
     match result {
         Ok((appended, log_append_time_ms)) => response
             .with_base_offset(appended.base_offset)
             .with_log_append_time_ms(log_append_time_ms)
-            .with_log_start_offset(if version >= 5 { appended.log_start_offset } else { -1 }),
+            .with_log_start_offset(if version >= 5 {
+                appended.log_start_offset
+            } else {
+                -1
+            }),
         Err(refused) => {
             let mut response = response
                 .with_error_code(code_for_version(refused.code, version).code())

@@ -24,7 +24,10 @@ pub(crate) struct MemoryPermit {
 impl MemoryBudget {
     pub(crate) fn new(bytes: usize) -> Self {
         let units = (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        Self { semaphore: Arc::new(Semaphore::new(units)), units }
+        Self {
+            semaphore: Arc::new(Semaphore::new(units)),
+            units,
+        }
     }
 
     /// Waits until `bytes` are free. A frame larger than the whole budget takes all of it and so runs alone.
@@ -32,7 +35,10 @@ impl MemoryBudget {
         let units = bytes.div_ceil(UNIT_BYTES).clamp(1, self.units);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         // The semaphore is never closed, so this cannot fail.
-        let permit = Arc::clone(&self.semaphore).acquire_many_owned(units).await.ok();
+        let permit = Arc::clone(&self.semaphore)
+            .acquire_many_owned(units)
+            .await
+            .ok();
         MemoryPermit { _permit: permit }
     }
 

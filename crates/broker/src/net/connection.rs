@@ -157,7 +157,12 @@ enum PendingResponse {
 }
 
 /// Serves one connection until either side ends it.
-pub(crate) async fn serve(ctx: Arc<Context>, stream: TcpStream, listener: Arc<Listener>, id: u64) -> Ended {
+pub(crate) async fn serve(
+    ctx: Arc<Context>,
+    stream: TcpStream,
+    listener: Arc<Listener>,
+    id: u64,
+) -> Ended {
     let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
         return Ended::Read(ReadFrameError::Closed);
     };
@@ -168,7 +173,10 @@ pub(crate) async fn serve(ctx: Arc<Context>, stream: TcpStream, listener: Arc<Li
         listener,
         local,
         appends: AppendGate::default(),
-        mute: Mute { origin: clock::monotonic(), until_ms: AtomicU64::new(0) },
+        mute: Mute {
+            origin: clock::monotonic(),
+            until_ms: AtomicU64::new(0),
+        },
     });
     let (queue, pending) = mpsc::channel(IN_FLIGHT_MAX);
     let mut writing = std::pin::pin!(write_responses(&ctx, &stream, pending));
@@ -198,13 +206,19 @@ async fn read_requests(
     let mut reader = FrameReader::default();
     let network = ctx.config().network.clone();
     let limits = FrameLimits {
-        frame_bytes_max: network.request_bytes_max,
+        frame_bytes_max: if info.listener.protocol.authenticates() {
+            network.unauthenticated_request_bytes_max
+        } else {
+            network.request_bytes_max
+        },
         idle: network.idle_max,
         whole_frame: network.frame_deadline,
     };
     loop {
         info.unmuted().await;
-        let Ok(slot) = queue.reserve().await else { return Ended::ShuttingDown };
+        let Ok(slot) = queue.reserve().await else {
+            return Ended::ShuttingDown;
+        };
         let (frame, permit) = tokio::select! {
             biased;
             () = ctx.stop.cancelled() => return Ended::ShuttingDown,
@@ -215,7 +229,10 @@ async fn read_requests(
             },
         };
         match take_up(ctx, info, frame).await {
-            Ok(response) => slot.send(Pending { response, _permit: permit }),
+            Ok(response) => slot.send(Pending {
+                response,
+                _permit: permit,
+            }),
             Err(reason) => return Ended::Refused(reason),
         }
     }
@@ -228,7 +245,13 @@ async fn take_up(
 ) -> Result<PendingResponse, String> {
     let frame_bytes = frame.len();
     let head = RequestHead::parse(&mut frame).map_err(|error| error.to_string())?;
-    trace!(connection = info.id, key = head.api_key, version = head.api_version, frame_bytes, "request");
+    trace!(
+        connection = info.id,
+        key = head.api_key,
+        version = head.api_version,
+        frame_bytes,
+        "request"
+    );
     match apis::dispatch(ctx, info, head, frame).await {
         Answer::Now(reply) => Ok(PendingResponse::Ready(reply)),
         Answer::Later(later) => Ok(PendingResponse::Waiting(later)),
@@ -237,18 +260,32 @@ async fn take_up(
 }
 
 /// Awaits responses in request order, gathers those that are ready, and writes them together.
-async fn write_responses(ctx: &Context, stream: &TcpStream, mut pending: mpsc::Receiver<Pending>) -> Ended {
+async fn write_responses(
+    ctx: &Context,
+    stream: &TcpStream,
+    mut pending: mpsc::Receiver<Pending>,
+) -> Ended {
     let mut writer = ResponseWriter::default();
     let mut permits = Vec::new();
     loop {
         // With nothing to write wait for the next response; otherwise take only those that are ready.
-        let next = if writer.is_empty() { pending.recv().await } else { pending.try_recv().ok() };
+        let next = if writer.is_empty() {
+            pending.recv().await
+        } else {
+            pending.try_recv().ok()
+        };
         match next {
-            Some(Pending { response: PendingResponse::Ready(reply), _permit }) => {
+            Some(Pending {
+                response: PendingResponse::Ready(reply),
+                _permit,
+            }) => {
                 writer.push(reply);
                 permits.push(_permit);
             }
-            Some(Pending { response: PendingResponse::Waiting(mut later), _permit }) => {
+            Some(Pending {
+                response: PendingResponse::Waiting(mut later),
+                _permit,
+            }) => {
                 let reply = match ready_now(&mut later).await {
                     Some(reply) => reply,
                     None => {
@@ -294,7 +331,11 @@ async fn ready_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     .await
 }
 
-async fn flush(ctx: &Context, stream: &TcpStream, writer: &mut ResponseWriter) -> Result<(), Ended> {
+async fn flush(
+    ctx: &Context,
+    stream: &TcpStream,
+    writer: &mut ResponseWriter,
+) -> Result<(), Ended> {
     if writer.is_empty() {
         return Ok(());
     }

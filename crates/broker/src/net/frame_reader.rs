@@ -60,10 +60,17 @@ impl FrameReader {
         if self.buffer.is_empty() {
             // Between frames an idle connection keeps no memory: wait before there is a buffer.
             self.buffer = BytesMut::new();
-            timeout(limits.idle, stream.readable()).await.map_err(|_| ReadFrameError::Idle(limits.idle))??;
+            timeout(limits.idle, stream.readable())
+                .await
+                .map_err(|_| ReadFrameError::Idle(limits.idle))??;
         }
         self.at_least(4, stream, limits).await?;
-        let prefix = [self.buffer[0], self.buffer[1], self.buffer[2], self.buffer[3]];
+        let prefix = [
+            self.buffer[0],
+            self.buffer[1],
+            self.buffer[2],
+            self.buffer[3],
+        ];
         let body = wire::frame::frame_len(prefix, limits.frame_bytes_max)?;
         // Not under the deadline: here the broker is the slow side, and whoever holds the budget has deadlines.
         let permit = budget.acquire(body).await;
@@ -73,18 +80,26 @@ impl FrameReader {
         Ok((frame.freeze(), permit))
     }
 
-    async fn at_least(&mut self, len: usize, stream: &TcpStream, limits: &FrameLimits) -> Result<(), ReadFrameError> {
+    async fn at_least(
+        &mut self,
+        len: usize,
+        stream: &TcpStream,
+        limits: &FrameLimits,
+    ) -> Result<(), ReadFrameError> {
         if self.buffer.len() >= len {
             return Ok(());
         }
         let arrive = async {
             while self.buffer.len() < len {
                 let missing = len - self.buffer.len();
-                self.fill(stream, missing.clamp(READ_CHUNK_BYTES, GROWTH_STEP_BYTES)).await?;
+                self.fill(stream, missing.clamp(READ_CHUNK_BYTES, GROWTH_STEP_BYTES))
+                    .await?;
             }
             Ok(())
         };
-        timeout(limits.whole_frame, arrive).await.map_err(|_| ReadFrameError::Stalled(limits.whole_frame))?
+        timeout(limits.whole_frame, arrive)
+            .await
+            .map_err(|_| ReadFrameError::Stalled(limits.whole_frame))?
     }
 
     async fn fill(&mut self, stream: &TcpStream, room: usize) -> Result<(), ReadFrameError> {
@@ -96,7 +111,9 @@ impl FrameReader {
                 Ok(0) if self.buffer.is_empty() => return Err(ReadFrameError::Closed),
                 Ok(0) => return Err(ReadFrameError::ClosedInFrame),
                 Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    stream.readable().await?
+                }
                 Err(error) => return Err(error.into()),
             }
         }

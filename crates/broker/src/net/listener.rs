@@ -1,6 +1,5 @@
 //! Accepting: limits on connections, and an accept loop that outlives a shortage of file descriptors.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,25 +8,25 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug_span, info, warn};
 
 use super::connection;
-use crate::config::Listener;
+use crate::clock;
+use crate::config::{Listener, NetworkOptions};
 use crate::context::Context;
 
-/// Pending connections the kernel may hold for us.
-const BACKLOG: u32 = 1024;
 /// Pause after an accept that failed for want of descriptors or memory; existing connections go on meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Binds a listener. Port 0 is fine: ask the socket for the real one.
-pub(crate) async fn bind(listener: &Listener) -> io::Result<TcpListener> {
+pub(crate) async fn bind(listener: &Listener, options: &NetworkOptions) -> io::Result<TcpListener> {
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in tokio::net::lookup_host((bind_host(listener), listener.port)).await? {
-        match bind_one(address) {
+        match bind_one(address, options) {
             Ok(socket) => return Ok(socket),
             Err(error) => failure = error,
         }
@@ -37,23 +36,34 @@ pub(crate) async fn bind(listener: &Listener) -> io::Result<TcpListener> {
 
 /// An empty host means every interface.
 fn bind_host(listener: &Listener) -> &str {
-    if listener.host.is_empty() { "::" } else { &listener.host }
+    if listener.host.is_empty() {
+        "::"
+    } else {
+        &listener.host
+    }
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+fn bind_one(address: SocketAddr, options: &NetworkOptions) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
+    // Accepted connections inherit the sizes.
+    if let Some(bytes) = options.receive_buffer_bytes {
+        socket.set_recv_buffer_size(u32::try_from(bytes).unwrap_or(u32::MAX))?;
+    }
+    if let Some(bytes) = options.send_buffer_bytes {
+        socket.set_send_buffer_size(u32::try_from(bytes).unwrap_or(u32::MAX))?;
+    }
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(u32::try_from(options.backlog).unwrap_or(1))
 }
 
 /// How many connections there are, in all and by address.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ConnectionLimits {
-    total_max: usize,
-    per_address_max: usize,
-    /// `max.connections.per.ip.overrides`.
-    overrides: BTreeMap<IpAddr, usize>,
     counts: Mutex<Counts>,
     next_id: AtomicU64,
 }
@@ -74,24 +84,27 @@ impl ConnectionLimits {
     /// The limits' names, as labels.
     pub(crate) const NAMES: [&'static str; 2] = ["total", "address"];
 
-    /// `max.connections`, `max.connections.per.ip` and the exceptions to it.
-    pub(crate) fn new(total_max: usize, per_address_max: usize, overrides: BTreeMap<IpAddr, usize>) -> Self {
-        Self { total_max, per_address_max, overrides, counts: Mutex::default(), next_id: AtomicU64::new(1) }
-    }
-
-    fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
+    /// Takes a place under the limits as they are now: they may be altered while the broker runs.
+    fn take(
+        self: &Arc<Self>,
+        address: IpAddr,
+        options: &NetworkOptions,
+    ) -> Result<Place, &'static str> {
         let mut counts = self.counts.lock();
-        if counts.total >= self.total_max {
+        if counts.total >= options.connections_max {
             return Err("total");
         }
-        let here_max = self.overrides.get(&address).copied().unwrap_or(self.per_address_max);
-        let here = counts.by_address.entry(address).or_default();
-        if *here >= here_max {
+        let here = counts.by_address.get(&address).copied().unwrap_or(0);
+        if here >= options.connections_max_of(address) {
             return Err("address");
         }
+        let here = counts.by_address.entry(address).or_default();
         *here += 1;
         counts.total += 1;
-        Ok(Place { limits: Arc::clone(self), address })
+        Ok(Place {
+            limits: Arc::clone(self),
+            address,
+        })
     }
 }
 
@@ -117,6 +130,7 @@ pub(crate) async fn accept(
     connections: TaskTracker,
     stop: CancellationToken,
 ) {
+    let mut pace = Pace::new();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -124,7 +138,11 @@ pub(crate) async fn accept(
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => welcome(&ctx, stream, peer, &listener, &limits, &connections),
+            Ok((stream, peer)) => {
+                welcome(&ctx, stream, peer, &listener, &limits, &connections);
+                pace.accepted(ctx.config().network.connection_rate_max)
+                    .await;
+            }
             Err(error) if is_shortage(&error) => {
                 warn!(%error, "a connection could not be accepted; trying again shortly");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -135,10 +153,45 @@ pub(crate) async fn accept(
     }
 }
 
+/// Holds accepting back to `max.connection.creation.rate`, in windows of a second.
+struct Pace {
+    window: Instant,
+    accepted: u32,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            window: clock::monotonic(),
+            accepted: 0,
+        }
+    }
+
+    /// Counts a connection; waits for the next second when this one has had its share.
+    async fn accepted(&mut self, rate_max: u32) {
+        let second = Duration::from_secs(1);
+        if self.window.elapsed() >= second {
+            *self = Self::new();
+        }
+        self.accepted = self.accepted.saturating_add(1);
+        if self.accepted >= rate_max {
+            tokio::time::sleep_until(self.window + second).await;
+            *self = Self::new();
+        }
+    }
+}
+
 /// Too many open files (here or in the system), no buffer, no memory.
 fn is_shortage(error: &io::Error) -> bool {
-    let shortages = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS, rustix::io::Errno::NOMEM];
-    shortages.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    let shortages = [
+        rustix::io::Errno::MFILE,
+        rustix::io::Errno::NFILE,
+        rustix::io::Errno::NOBUFS,
+        rustix::io::Errno::NOMEM,
+    ];
+    shortages
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn welcome(
@@ -149,10 +202,14 @@ fn welcome(
     limits: &Arc<ConnectionLimits>,
     connections: &TaskTracker,
 ) {
-    let place = match limits.take(peer.ip()) {
+    let place = match limits.take(peer.ip(), &ctx.config().network) {
         Ok(place) => place,
         Err(limit) => {
-            ctx.metrics.network.rejected.with_label_values(&[limit]).inc();
+            ctx.metrics
+                .network
+                .rejected
+                .with_label_values(&[limit])
+                .inc();
             return;
         }
     };
@@ -163,9 +220,17 @@ fn welcome(
     let span = debug_span!("connection", id, %peer);
     connections.spawn(
         async move {
-            let gone = Gone { ctx: Arc::clone(&ctx), _place: place };
+            let gone = Gone {
+                ctx: Arc::clone(&ctx),
+                _place: place,
+            };
             let ended = connection::serve(Arc::clone(&gone.ctx), stream, listener, id).await;
-            gone.ctx.metrics.network.ended.with_label_values(&[ended.reason()]).inc();
+            gone.ctx
+                .metrics
+                .network
+                .ended
+                .with_label_values(&[ended.reason()])
+                .inc();
         }
         .instrument(span),
     );
@@ -182,7 +247,12 @@ impl Drop for Gone {
         self.ctx.metrics.network.connections.dec();
         if std::thread::panicking() {
             tracing::error!("a connection's task panicked; its client was disconnected");
-            self.ctx.metrics.network.ended.with_label_values(&["panic"]).inc();
+            self.ctx
+                .metrics
+                .network
+                .ended
+                .with_label_values(&["panic"])
+                .inc();
         }
     }
 }
@@ -193,14 +263,33 @@ mod tests {
 
     #[test]
     fn the_caps_hold_in_total_and_per_address_and_places_come_back() {
-        let limits = Arc::new(ConnectionLimits::new(3, 2, BTreeMap::new()));
+        let limits = Arc::new(ConnectionLimits::default());
+        let options = NetworkOptions {
+            connections_max: 3,
+            connections_per_ip_max: 2,
+            ..NetworkOptions::default()
+        };
         let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
-        let first = limits.take(a).ok();
-        let _second = limits.take(a).ok();
-        assert_eq!(limits.take(a).err(), Some("address"));
-        let _third = limits.take(b).ok();
-        assert_eq!(limits.take(b).err(), Some("total"));
+        let first = limits.take(a, &options).ok();
+        let _second = limits.take(a, &options).ok();
+        assert_eq!(limits.take(a, &options).err(), Some("address"));
+        let _third = limits.take(b, &options).ok();
+        assert_eq!(limits.take(b, &options).err(), Some("total"));
         drop(first);
-        assert!(limits.take(a).is_ok());
+        assert!(limits.take(a, &options).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accepting_is_held_back_to_the_configured_rate() {
+        let begin = clock::monotonic();
+        let mut pace = Pace::new();
+        for _ in 0..25 {
+            pace.accepted(10).await;
+        }
+        assert_eq!(
+            begin.elapsed().as_secs(),
+            2,
+            "25 connections at 10 a second take more than two seconds"
+        );
     }
 }

@@ -26,7 +26,9 @@ pub(crate) enum Part {
 
 impl From<Bytes> for Reply {
     fn from(frame: Bytes) -> Self {
-        Self { parts: vec![Part::Memory(frame)] }
+        Self {
+            parts: vec![Part::Memory(frame)],
+        }
     }
 }
 
@@ -34,7 +36,15 @@ impl From<LogSlice> for Part {
     fn from(slice: LogSlice) -> Self {
         match slice {
             LogSlice::Memory(bytes) => Self::Memory(bytes),
-            LogSlice::File { file, position, len } => Self::File { file, position, len },
+            LogSlice::File {
+                file,
+                position,
+                len,
+            } => Self::File {
+                file,
+                position,
+                len,
+            },
         }
     }
 }

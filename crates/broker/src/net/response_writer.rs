@@ -78,7 +78,9 @@ impl ResponseWriter {
                     self.advance_memory(n);
                     return Ok(n as u64);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    stream.writable().await?
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -87,7 +89,9 @@ impl ResponseWriter {
     fn advance_memory(&mut self, mut n: usize) {
         self.memory_bytes = self.memory_bytes.saturating_sub(n);
         while n > 0 {
-            let Some(Part::Memory(bytes)) = self.pieces.front_mut() else { return };
+            let Some(Part::Memory(bytes)) = self.pieces.front_mut() else {
+                return;
+            };
             let step = n.min(bytes.len());
             bytes.advance(step);
             n -= step;
@@ -98,15 +102,27 @@ impl ResponseWriter {
     }
 
     async fn send_file(&mut self, stream: &TcpStream) -> io::Result<u64> {
-        let Some(Part::File { file, position, len }) = self.pieces.front_mut() else { return Ok(0) };
+        let Some(Part::File {
+            file,
+            position,
+            len,
+        }) = self.pieces.front_mut()
+        else {
+            return Ok(0);
+        };
         let mut at = *position;
         let count = (*len).min(SENDFILE_BYTES_MAX);
         let sent = stream
-            .async_io(Interest::WRITABLE, || Ok(rustix::fs::sendfile(stream, &**file, Some(&mut at), count)?))
+            .async_io(Interest::WRITABLE, || {
+                Ok(rustix::fs::sendfile(stream, &**file, Some(&mut at), count)?)
+            })
             .await?;
         if sent == 0 {
             // The file is shorter than the log said: nothing that follows can be framed, so the connection ends.
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment file ended before its batches"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "a segment file ended before its batches",
+            ));
         }
         *position += sent as u64;
         *len -= sent;

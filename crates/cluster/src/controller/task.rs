@@ -71,8 +71,10 @@ impl ControllerTask {
                     }
                     Some(command) => self.obey(command).await,
                 },
-                item = self.watch.next() => {
+                item = self.watch.next(), if !self.must_reread => {
                     if let Err(error) = self.follow(item).await {
+                        // The next request tries again; trying here would be a loop without a pause.
+                        self.must_reread = true;
                         tracing::error!(%error, "the metadata image cannot be moved forward");
                     }
                 }
@@ -278,8 +280,8 @@ impl ControllerTask {
     /// Replaces the image by what the store holds, and watches from there.
     async fn reread(&mut self) -> Result<Vec<Kv>, ControllerError> {
         let (revision, found) = self.store.snapshot(&[""]).await?;
-        let image = ClusterImage::from_snapshot(revision, found.clone())?;
         self.watch = self.store.watch(revision + 1);
+        let image = ClusterImage::from_snapshot(revision, found.clone())?;
         self.must_reread = false;
         self.publish(image);
         Ok(found)

@@ -26,10 +26,23 @@ impl Node {
     }
 
     async fn start_unregistered(dir: &Path) -> Self {
+        Self::on(EmbeddedStore::open(dir).expect("the store opens")).await
+    }
+
+    /// [`start`](Self::start), and the store to make trouble with.
+    async fn start_with_store(dir: &Path) -> (Self, EmbeddedStore) {
         let store = EmbeddedStore::open(dir).expect("the store opens");
-        let (controller, task) = Controller::open(store, options(None))
+        let node = Self::on(store.clone()).await;
+        node.controller
+            .register_broker(registration())
             .await
-            .expect("the controller opens");
+            .expect("registration succeeds");
+        (node, store)
+    }
+
+    async fn on(store: EmbeddedStore) -> Self {
+        let opened = Controller::open(store, options(None)).await;
+        let (controller, task) = opened.expect("the controller opens");
         Self {
             controller,
             task: tokio::spawn(task.run()),
@@ -912,4 +925,128 @@ async fn a_request_whose_caller_gave_up_is_carried_out_whole() {
             .len(),
         500
     );
+}
+
+use crate::embedded::faults::{Faults, WriteFault};
+use crate::store::StoreError;
+
+#[tokio::test]
+async fn a_creation_of_unknown_outcome_is_looked_up_before_it_is_answered() {
+    for (fault, opens) in [(WriteFault::Written, 1), (WriteFault::Refused, 1)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, store) = Node::start_with_store(dir.path()).await;
+        store.inject(Faults {
+            writes: vec![fault],
+            opens,
+        });
+        let answer = node
+            .controller
+            .create_topics(vec![topic("orders", 2)], false)
+            .await
+            .remove(0);
+        let found = node
+            .controller
+            .image()
+            .topic("orders")
+            .map(|topic| topic.id);
+        match fault {
+            WriteFault::Written => assert_eq!(answer.map(|created| created.id).ok(), found),
+            WriteFault::Refused => {
+                let unavailable = |error: &CreateTopicError| {
+                    matches!(
+                        error,
+                        CreateTopicError::Controller(ControllerError::Store(
+                            StoreError::Unavailable { .. }
+                        ))
+                    )
+                };
+                assert!(answer.as_ref().is_err_and(unavailable), "{answer:?}");
+                assert_eq!(found, None);
+            }
+        }
+        node.create("later", 1).await;
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_cannot_be_read_requests_fail_and_afterwards_the_truth_is_found() {
+    for fault in [WriteFault::Written, WriteFault::Refused] {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, store) = Node::start_with_store(dir.path()).await;
+        node.create("before", 1).await;
+        store.inject(Faults {
+            writes: vec![fault],
+            opens: 3,
+        });
+        let error = node.create_error(topic("orders", 2)).await;
+        assert!(
+            matches!(
+                error,
+                CreateTopicError::Controller(ControllerError::Unknown { .. })
+            ),
+            "{error:?}"
+        );
+        assert!(
+            node.controller.image().topic("before").is_some(),
+            "the image stays readable"
+        );
+        let error = node.create_error(topic("other", 1)).await;
+        assert!(
+            matches!(
+                error,
+                CreateTopicError::Controller(ControllerError::Store(_))
+            ),
+            "{error:?}"
+        );
+        node.create("later", 1).await;
+        let created = node.controller.image().topic("orders").is_some();
+        assert_eq!(created, fault == WriteFault::Written);
+    }
+}
+
+#[tokio::test]
+async fn a_large_creation_that_fails_in_the_middle_is_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, store) = Node::start_with_store(dir.path()).await;
+    let revision = node.controller.image().revision;
+    let mut images = node.controller.subscribe();
+    let controller = node.controller.clone();
+    let creating = tokio::spawn(async move {
+        controller
+            .create_topics(vec![topic("large", 5_000)], false)
+            .await
+            .remove(0)
+    });
+    // In the middle: some partitions are written, the topic is not active.
+    let in_the_middle = images
+        .wait_for(|image| image.revision > revision + 2)
+        .await
+        .map(|image| image.topic_count());
+    store.inject(Faults {
+        writes: vec![WriteFault::Refused; 2],
+        opens: 0,
+    });
+    assert_eq!(in_the_middle.ok(), Some(0));
+    assert!(creating.await.unwrap().is_err());
+    assert_eq!(node.controller.image().work.topics.len(), 1);
+    node.create("next", 1).await;
+    assert!(node.controller.image().work.topics.is_empty());
+    node.create("large", 3).await;
+}
+
+#[tokio::test]
+async fn a_controller_that_was_replaced_cannot_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, store) = Node::start_with_store(dir.path()).await;
+    store
+        .txn(crate::store::Txn::default().put("ctl/leader", bytes::Bytes::new()))
+        .await
+        .unwrap();
+    let error = node.create_error(topic("orders", 1)).await;
+    assert_eq!(
+        error,
+        CreateTopicError::Controller(ControllerError::Conflict)
+    );
+    assert!(node.controller.allocate_producer_ids(1).await.is_err());
+    assert!(node.controller.image().topic("orders").is_none());
 }

@@ -185,10 +185,15 @@ fn options() -> Options {
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
     options.set_skip_stats_update_on_db_open(true);
+    // The default starts sixteen threads to open a handful of small tables.
+    options.set_max_file_opening_threads(1);
     options.set_info_logger(InfoLogger::new_callback_logger(
         LogLevel::Warn,
-        |_, line| {
-            tracing::warn!(target: "rocksdb", "{}", line.trim_end());
+        |level, line| {
+            // The header lists every option at each opening, above any level.
+            if !matches!(level, LogLevel::Header) {
+                tracing::warn!(target: "rocksdb", "{}", line.trim_end());
+            }
         },
     ));
     let mut blocks = BlockBasedOptions::default();

@@ -263,3 +263,75 @@ fn what_no_store_wrote_is_called_damage() {
     assert!(damaged(b"\0format", &[9]), "a format of the future");
     assert!(damaged(b"\0revision", &[9]), "a counter of one byte");
 }
+
+use super::faults::{Faults, WriteFault, failure};
+
+async fn with_faults(writes: &[WriteFault], opens: usize) -> (tempfile::TempDir, EmbeddedStore) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    apply(&store, Txn::default().put("a", "1")).await;
+    store.inject(Faults {
+        writes: writes.to_vec(),
+        opens,
+    });
+    (dir, store)
+}
+
+#[tokio::test]
+async fn a_write_that_failed_is_repeated_once_the_reserve_has_made_room() {
+    let (_dir, store) = with_faults(&[WriteFault::Refused], 0).await;
+    let mut watch = store.watch(2);
+    assert_eq!(
+        apply(&store, Txn::default().when("a", 1).put("a", "2")).await,
+        2
+    );
+    assert!(matches!(next(&mut watch).await, WatchItem::Batch(batch) if batch.revision == 2));
+    assert_eq!(all(&store).await, [("a".to_owned(), b"2".to_vec(), 2)]);
+}
+
+#[tokio::test]
+async fn a_write_that_fails_again_changed_nothing_and_the_next_one_works() {
+    let (_dir, store) = with_faults(&[WriteFault::Refused, WriteFault::Refused], 0).await;
+    assert_eq!(
+        store.txn(Txn::default().put("a", "2")).await,
+        Err(failure())
+    );
+    assert_eq!(all(&store).await, [("a".to_owned(), b"1".to_vec(), 1)]);
+    assert_eq!(
+        apply(&store, Txn::default().when("a", 1).put("a", "3")).await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_write_that_is_found_on_disk_was_applied_whatever_was_reported() {
+    let (_dir, store) = with_faults(&[WriteFault::Written], 0).await;
+    let mut watch = store.watch(2);
+    assert_eq!(
+        apply(&store, Txn::default().when("a", 1).put("a", "2")).await,
+        2
+    );
+    assert!(matches!(next(&mut watch).await, WatchItem::Batch(batch) if batch.revision == 2));
+}
+
+#[tokio::test]
+async fn when_nothing_can_be_read_back_the_outcome_is_unknown_and_watchers_read_again() {
+    for fault in [WriteFault::Refused, WriteFault::Written] {
+        let (_dir, store) = with_faults(&[fault], 2).await;
+        let mut watch = store.watch(2);
+        let outcome = store.txn(Txn::default().when("a", 1).put("a", "2")).await;
+        assert!(
+            matches!(outcome, Ok(Outcome::Unknown { .. })),
+            "{outcome:?}"
+        );
+        assert_eq!(store.snapshot(&[""]).await, Err(failure()));
+        let found = all(&store).await;
+        match fault {
+            WriteFault::Refused => assert_eq!(found, [("a".to_owned(), b"1".to_vec(), 1)]),
+            WriteFault::Written => {
+                assert_eq!(found, [("a".to_owned(), b"2".to_vec(), 2)]);
+                assert_eq!(next(&mut watch).await, WatchItem::Compacted);
+            }
+        }
+    }
+}

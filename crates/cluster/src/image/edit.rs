@@ -85,6 +85,9 @@ impl Edit {
             Key::Session(_) => {}
             Key::ProducerIds => {
                 image.producer_ids = decode(value)?;
+                if image.producer_ids.next_producer_id < 0 {
+                    return Err("a negative producer id".into());
+                }
                 image.tokens.producer_ids = revision;
             }
             Key::Config(resource) => {

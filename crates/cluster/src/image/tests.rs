@@ -204,6 +204,7 @@ fn keys_of_another_version_are_left_alone_and_broken_ones_are_named() {
     for (key, value) in [
         ("b/x", b"".as_slice()),
         ("b/1", b"\xff"),
+        ("pid", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
         ("t/a", b""),
         ("p/AAAAAAAAAAAAAAAAAAAAAQ/00000", b"\x08"),
     ] {

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::names::{InvalidTopicName, check_topic_name, is_internal_topic};
 use super::placement::{Place, PlacementError, Placer, places};
-use super::{PLAN_KEYS_MAX, Packer, Plan, put};
+use super::{PLAN_KEYS_MAX, Packer, Plan, REQUEST_PARTITIONS_MAX, put};
 use crate::error::ControllerError;
 use crate::image::{ClusterImage, unified};
-use crate::keys::{ConfigResource, Key, PARTITIONS_MAX};
+use crate::keys::{ConfigResource, Key};
 use crate::store::{Op, TXN_BYTES_MAX, Txn};
 use crate::values::{ConfigRecord, PartitionState, TopicRecord, TopicState};
 
@@ -41,6 +41,15 @@ pub enum Layout {
     },
     /// The client has chosen: partition number → node ids, preferred leader first. As sent: in any order, maybe with repetitions.
     Manual(Vec<(i32, Vec<i32>)>),
+}
+
+impl NewTopic {
+    fn partitions(&self) -> usize {
+        match &self.layout {
+            Layout::Automatic { partitions, .. } => usize::try_from(*partitions).unwrap_or(0),
+            Layout::Manual(assignment) => assignment.len(),
+        }
+    }
 }
 
 /// A topic that was created, or would have been.
@@ -88,12 +97,12 @@ pub enum CreateTopicError {
         /// What was asked for.
         partitions: i32,
     },
-    /// More partitions than a topic may have.
-    #[error("Topic '{name}' cannot have {partitions} partitions: {PARTITIONS_MAX} is the most.")]
+    /// More partitions than one request may create, 10,000; all its topics are refused. A violation of policy in Kafka's terms.
+    #[error("Excessively large number of partitions per request.")]
     TooManyPartitions {
         /// The name asked for.
         name: String,
-        /// What was asked for.
+        /// What was asked for in all.
         partitions: usize,
     },
     /// There are not the brokers for it.
@@ -192,6 +201,7 @@ pub(crate) fn create_topics(
     let mut placer = Placer::new(&places, seed);
     let mut packer = Packer::default();
     let answer = |(item, topic): (usize, &NewTopic)| {
+        names.check_request(topic)?;
         names.check(image, item, topic)?;
         let partitions = lay_out(topic, &places, &mut placer)?;
         let drafted = Draft::new(new_id(), topic, partitions)?;
@@ -211,6 +221,8 @@ struct RequestNames<'a> {
     times: HashMap<&'a str, usize>,
     /// The first item of each name as metrics show it.
     first_unified: HashMap<String, (usize, &'a str)>,
+    /// Partitions of all topics that are named once.
+    partitions: usize,
 }
 
 impl<'a> RequestNames<'a> {
@@ -218,15 +230,39 @@ impl<'a> RequestNames<'a> {
         let mut names = Self {
             times: HashMap::new(),
             first_unified: HashMap::new(),
+            partitions: 0,
         };
         for (item, topic) in topics.iter().enumerate() {
             *names.times.entry(&topic.name).or_default() += 1;
-            names
-                .first_unified
-                .entry(unified(&topic.name))
-                .or_insert((item, &topic.name));
+            let unified = names.first_unified.entry(unified(&topic.name));
+            unified.or_insert((item, &topic.name));
         }
+        let counted = topics.iter().filter(|topic| !names.is_repeated(topic));
+        names.partitions = counted
+            .map(NewTopic::partitions)
+            .fold(0, usize::saturating_add);
         names
+    }
+
+    fn is_repeated(&self, topic: &NewTopic) -> bool {
+        self.times
+            .get(topic.name.as_str())
+            .is_some_and(|&times| times > 1)
+    }
+
+    /// What Kafka asks before it looks at any one topic.
+    fn check_request(&self, topic: &NewTopic) -> Result<(), CreateTopicError> {
+        let name = topic.name.clone();
+        if self.is_repeated(topic) {
+            return Err(CreateTopicError::DuplicateInRequest { name });
+        }
+        if self.partitions > REQUEST_PARTITIONS_MAX {
+            return Err(CreateTopicError::TooManyPartitions {
+                name,
+                partitions: self.partitions,
+            });
+        }
+        Ok(())
     }
 
     fn check(
@@ -236,13 +272,6 @@ impl<'a> RequestNames<'a> {
         topic: &NewTopic,
     ) -> Result<(), CreateTopicError> {
         let name = || topic.name.clone();
-        if self
-            .times
-            .get(topic.name.as_str())
-            .is_some_and(|&times| times > 1)
-        {
-            return Err(CreateTopicError::DuplicateInRequest { name: name() });
-        }
         check_topic_name(&topic.name)?;
         if let Some(existing) = image.colliding_topic(&topic.name) {
             return Err(CreateTopicError::CollidesWith {
@@ -281,7 +310,6 @@ fn lay_out(
                 return Err(PlacementError::NotPositive { replication_factor }.into());
             }
             let count = count.ok_or(CreateTopicError::InvalidPartitions { partitions })?;
-            check_count(topic, count)?;
             (0..count)
                 .map(|_| placer.place(replication_factor))
                 .collect::<Result<_, _>>()?
@@ -289,25 +317,12 @@ fn lay_out(
         Layout::Manual(assignment) if assignment.is_empty() => {
             return Err(CreateTopicError::InvalidPartitions { partitions: 0 });
         }
-        Layout::Manual(assignment) => {
-            check_count(topic, assignment.len())?;
-            in_order(assignment, places)?
-        }
+        Layout::Manual(assignment) => in_order(assignment, places)?,
     };
     Ok(replicas
         .into_iter()
         .map(|replicas| new_partition(replicas, places, topic.min_isr))
         .collect())
-}
-
-fn check_count(topic: &NewTopic, partitions: usize) -> Result<(), CreateTopicError> {
-    match partitions > PARTITIONS_MAX as usize {
-        true => Err(CreateTopicError::TooManyPartitions {
-            name: topic.name.clone(),
-            partitions,
-        }),
-        false => Ok(()),
-    }
 }
 
 /// The client's replicas by partition number, checked.

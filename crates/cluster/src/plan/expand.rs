@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::create::{InvalidAssignment, check_assignment, new_partition};
 use super::placement::{Place, PlacementError, Placer, places};
-use super::{PLAN_KEYS_MAX, Packer, Plan, put};
+use super::{PLAN_KEYS_MAX, Packer, Plan, REQUEST_PARTITIONS_MAX, put};
 use crate::error::ControllerError;
 use crate::image::{ClusterImage, TopicImage};
 use crate::keys::{Key, PARTITIONS_MAX};
@@ -55,8 +55,8 @@ pub enum CreatePartitionsError {
         /// What was asked for.
         count: i32,
     },
-    /// More partitions than a topic may have.
-    #[error("Topic '{name}' cannot have {count} partitions: {PARTITIONS_MAX} is the most.")]
+    /// More partitions than one request may add, 10,000, or than a topic may have, 100,000. A violation of policy in Kafka's terms.
+    #[error("Excessively large number of additional partitions per request.")]
     TooManyPartitions {
         /// The topic.
         name: String,
@@ -83,19 +83,9 @@ pub(crate) fn create_partitions(
     let places = places(image);
     let mut placer = Placer::new(&places, seed);
     let mut packer = Packer::default();
-    let mut times: HashMap<&str, usize> = HashMap::new();
-    for request in requests {
-        *times.entry(&request.topic).or_default() += 1;
-    }
+    let whole = WholeRequest::of(image, requests);
     let answer = |(item, request): (usize, &NewPartitions)| {
-        if times
-            .get(request.topic.as_str())
-            .is_some_and(|&times| times > 1)
-        {
-            return Err(CreatePartitionsError::DuplicateInRequest {
-                name: request.topic.clone(),
-            });
-        }
+        whole.check(request)?;
         let unknown = || CreatePartitionsError::UnknownTopic {
             name: request.topic.clone(),
         };
@@ -108,6 +98,50 @@ pub(crate) fn create_partitions(
     Plan {
         answers,
         steps: packer.into_steps(),
+    }
+}
+
+/// What the items of one request come to together, which Kafka asks before it looks at any one of them.
+struct WholeRequest<'a> {
+    times: HashMap<&'a str, usize>,
+    /// Partitions that would be added to topics that exist.
+    added: usize,
+}
+
+impl<'a> WholeRequest<'a> {
+    fn of(image: &ClusterImage, requests: &'a [NewPartitions]) -> Self {
+        let mut whole = Self {
+            times: HashMap::new(),
+            added: 0,
+        };
+        for request in requests {
+            *whole.times.entry(&request.topic).or_default() += 1;
+            let current = image
+                .topic(&request.topic)
+                .map(|topic| topic.partitions.len());
+            let count = usize::try_from(request.count).unwrap_or(0);
+            let added = current.map_or(0, |current| count.saturating_sub(current));
+            whole.added = whole.added.saturating_add(added);
+        }
+        whole
+    }
+
+    fn check(&self, request: &NewPartitions) -> Result<(), CreatePartitionsError> {
+        let name = request.topic.clone();
+        if self
+            .times
+            .get(request.topic.as_str())
+            .is_some_and(|&times| times > 1)
+        {
+            return Err(CreatePartitionsError::DuplicateInRequest { name });
+        }
+        if self.added > REQUEST_PARTITIONS_MAX || request.count > PARTITIONS_MAX {
+            return Err(CreatePartitionsError::TooManyPartitions {
+                name,
+                count: request.count,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -144,9 +178,6 @@ fn count_added(
     let (name, count) = (topic.name.to_string(), request.count);
     match usize::try_from(count) {
         Ok(same) if same == current => Err(CreatePartitionsError::Unchanged { current }),
-        Ok(more) if more > current && count > PARTITIONS_MAX => {
-            Err(CreatePartitionsError::TooManyPartitions { name, count })
-        }
         Ok(more) if more > current => Ok(more - current),
         _ => Err(CreatePartitionsError::NotAnIncrease {
             name,

@@ -17,7 +17,8 @@ pub enum PlacementError {
     /// More copies than brokers.
     #[error(
         "Unable to replicate the partition {replication_factor} time(s): The target replication factor of \
-         {replication_factor} cannot be reached because only {registered} broker(s) are registered."
+         {replication_factor} cannot be reached because only {registered} broker(s) are registered or some brokers \
+         have all their log directories cordoned."
     )]
     TooFewBrokers {
         /// What was asked for.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::create::{CreateTopicError, Layout, NewTopic, create_topics};
 use super::delete::{TopicRef, delete_topics};
-use super::expand::{NewPartitions, create_partitions};
+use super::expand::{CreatePartitionsError, NewPartitions, create_partitions};
 use super::registration::{BrokerRegistration, activate, fenced_record, register};
 use super::*;
 use crate::image::ClusterImage;
@@ -207,15 +207,100 @@ fn a_topic_at_the_edge_of_a_transaction_is_whole() {
 }
 
 #[test]
-fn the_most_partitions_have_keys_in_order() {
+fn a_topic_grows_request_by_request_to_the_most_partitions_and_no_further() {
     let mut memory = Memory::with_brokers(&[None]);
     memory
-        .create(&[automatic("huge", PARTITIONS_MAX, 1)])
+        .create(&[automatic("huge", 10_000, 1)])
         .remove(0)
         .unwrap();
+    let mut grow = |count| {
+        let request = NewPartitions {
+            topic: "huge".into(),
+            count,
+            assignments: None,
+        };
+        let plan = create_partitions(&memory.image, &[request], 0);
+        memory.carry_out(plan).remove(0)
+    };
+    let too_many = |count| {
+        Err(CreatePartitionsError::TooManyPartitions {
+            name: "huge".into(),
+            count,
+        })
+    };
+    assert_eq!(grow(20_001), too_many(20_001));
+    for count in (20_000..=PARTITIONS_MAX).step_by(10_000) {
+        assert_eq!(grow(count), Ok(()));
+    }
+    assert_eq!(grow(PARTITIONS_MAX + 1), too_many(PARTITIONS_MAX + 1));
     assert_eq!(
         memory.image.topic("huge").unwrap().partitions.len(),
         PARTITIONS_MAX as usize
+    );
+}
+
+#[test]
+fn a_request_for_too_many_partitions_is_refused_whole_but_for_what_it_names_twice() {
+    let mut memory = Memory::with_brokers(&[None]);
+    let request = [
+        automatic("a", 9_000, 1),
+        automatic("b", 1_001, 1),
+        automatic("b c", 1, 1),
+        automatic("d", 1, 1),
+        automatic("d", 1, 1),
+    ];
+    let too_many = |name: &str| {
+        Err(CreateTopicError::TooManyPartitions {
+            name: name.into(),
+            partitions: 10_002,
+        })
+    };
+    let duplicate = || Err(CreateTopicError::DuplicateInRequest { name: "d".into() });
+    assert_eq!(
+        memory.create(&request),
+        [
+            too_many("a"),
+            too_many("b"),
+            too_many("b c"),
+            duplicate(),
+            duplicate()
+        ]
+    );
+    assert!(
+        memory
+            .create(&[automatic("a", 9_000, 1), automatic("b", 1_000, 1)])
+            .iter()
+            .all(Result::is_ok)
+    );
+    let ask = |topic: &str, count| NewPartitions {
+        topic: topic.into(),
+        count,
+        assignments: None,
+    };
+    let plan = create_partitions(
+        &memory.image,
+        &[ask("a", 18_000), ask("b", 2_001), ask("none", 90_000)],
+        0,
+    );
+    assert!(
+        plan.answers
+            .iter()
+            .all(|answer| matches!(answer, Err(CreatePartitionsError::TooManyPartitions { .. })))
+    );
+    let plan = create_partitions(
+        &memory.image,
+        &[ask("a", 18_000), ask("b", 2_000), ask("none", 90_000)],
+        0,
+    );
+    assert_eq!(
+        plan.answers,
+        [
+            Ok(()),
+            Ok(()),
+            Err(CreatePartitionsError::UnknownTopic {
+                name: "none".into()
+            })
+        ]
     );
 }
 

@@ -44,7 +44,11 @@ impl Node {
         self.task.await.expect("the task ends in order");
     }
 
-    pub(crate) async fn create(&self, name: &str, partitions: i32) -> Result<Uuid, CreateTopicError> {
+    pub(crate) async fn create(
+        &self,
+        name: &str,
+        partitions: i32,
+    ) -> Result<Uuid, CreateTopicError> {
         let layout = Layout::Automatic {
             partitions,
             replication_factor: 1,

@@ -20,7 +20,8 @@ use crate::output;
 /// Run a broker
 ///
 /// It serves until SIGTERM or ctrl-C and then stops in order; a second signal stops it at once. What is logged is chosen by
-/// TIDEWATER_LOG, such as `debug` or `info,storage=debug`.
+/// TIDEWATER_LOG, such as `debug` or
+/// `info,tidewater_storage=debug`.
 #[derive(Debug, Args)]
 pub(crate) struct BrokerArgs {
     /// Read settings from a properties file, such as Kafka's server.properties
@@ -40,7 +41,10 @@ pub(crate) struct BrokerArgs {
     pub(crate) log_format: LogFormat,
 }
 
-#[allow(clippy::disallowed_methods, reason = "tells people how long the start took")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tells people how long the start took"
+)]
 pub(crate) fn run(args: BrokerArgs) -> anyhow::Result<Outcome> {
     let began = Instant::now();
     let set_log_filter = logging::start(args.log_format)?;
@@ -78,7 +82,9 @@ fn load(args: &BrokerArgs, temporary: Option<&TemporaryFolder>) -> anyhow::Resul
     sources.file.clone_from(&args.config);
     sources.allow_unknown = args.allow_unknown;
     if let Some(TemporaryFolder(path)) = temporary {
-        sources = sources.with("log.dirs", &path.display().to_string()).with("auto.create.topics.enable", "true");
+        sources = sources
+            .with("log.dirs", &path.display().to_string())
+            .with("auto.create.topics.enable", "true");
     }
     sources.set.extend(args.set.iter().cloned());
     let loaded = Config::load(&sources).map_err(wrong_settings)?;
@@ -89,18 +95,25 @@ fn load(args: &BrokerArgs, temporary: Option<&TemporaryFolder>) -> anyhow::Resul
 }
 
 /// Every problem is said at once, so that nobody has to start again to hear the next.
-fn wrong_settings(error: LoadError) -> anyhow::Error {
+pub(crate) fn wrong_settings(error: LoadError) -> anyhow::Error {
     let problems: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
     match &problems[..] {
         [one] => usage(one.as_str()),
-        many => usage(format!("{} settings are wrong:\n  {}", many.len(), many.join("\n  "))),
+        many => usage(format!(
+            "{} settings are wrong:\n  {}",
+            many.len(),
+            many.join("\n  ")
+        )),
     }
 }
 
 /// Every connection and every segment in use takes a descriptor, and the usual soft limit of 1024 is meant for `select`.
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         warn!(%error, limit = ?limit.current, "the number of open files cannot be raised");
     }
@@ -110,7 +123,10 @@ fn raise_open_files() {
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(cores).thread_name("tidewater-worker").enable_all();
+    builder
+        .worker_threads(cores)
+        .thread_name("tidewater-worker")
+        .enable_all();
     builder.build().context("cannot start the threads")
 }
 
@@ -122,7 +138,10 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let data = config.store.dirs.clone();
-    let embedding = Embedding { set_log_filter: Some(set_log_filter), ..Embedding::default() };
+    let embedding = Embedding {
+        set_log_filter: Some(set_log_filter),
+        ..Embedding::default()
+    };
     let broker = tokio::select! {
         started = Broker::start_embedded(config, embedding) => started.context("the broker does not start")?,
         name = signals.next() => return Err(anyhow!("{name} during the start")),
@@ -143,7 +162,9 @@ async fn serve(
         }
     }
     if failed {
-        return Err(anyhow!("the broker stopped because a part of it failed; its log says which"));
+        return Err(anyhow!(
+            "the broker stopped because a part of it failed; its log says which"
+        ));
     }
     info!("stopped");
     Ok(())
@@ -158,7 +179,10 @@ struct Signals {
 impl Signals {
     fn listen() -> anyhow::Result<Signals> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 
     /// The next one's name.
@@ -175,15 +199,27 @@ fn announce(broker: &Broker, data: &[PathBuf], took: Duration, format: LogFormat
     if format == LogFormat::Text {
         return output::note(start_up_lines(broker, data, took).trim_end());
     }
-    let listeners: Vec<String> =
-        broker.listeners().iter().map(|listener| format!("{}://{}", listener.name, listener.addr)).collect();
+    let listeners: Vec<String> = broker
+        .listeners()
+        .iter()
+        .map(|listener| format!("{}://{}", listener.name, listener.addr))
+        .collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         cluster_id = broker.cluster_id(),
         node_id = broker.node_id(),
         listeners = listeners.join(","),
-        advertised = broker.listeners().iter().filter_map(|l| l.advertised.as_deref()).collect::<Vec<_>>().join(","),
-        data = data.iter().map(|dir| absolute(dir)).collect::<Vec<_>>().join(","),
+        advertised = broker
+            .listeners()
+            .iter()
+            .filter_map(|l| l.advertised.as_deref())
+            .collect::<Vec<_>>()
+            .join(","),
+        data = data
+            .iter()
+            .map(|dir| absolute(dir))
+            .collect::<Vec<_>>()
+            .join(","),
         admin = broker.admin_addr().map(|addr| format!("http://{addr}")),
         took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "ready"
@@ -198,9 +234,16 @@ fn start_up_lines(broker: &Broker, data: &[PathBuf], took: Duration) -> String {
         broker.node_id()
     );
     for listener in broker.listeners() {
-        let told = listener.advertised.as_deref().unwrap_or("the address they connect to");
+        let told = listener
+            .advertised
+            .as_deref()
+            .unwrap_or("the address they connect to");
         // Writing to memory does not fail.
-        let _ = writeln!(lines, "listening on {}://{} (clients are told {told})", listener.name, listener.addr);
+        let _ = writeln!(
+            lines,
+            "listening on {}://{} (clients are told {told})",
+            listener.name, listener.addr
+        );
     }
     for dir in data {
         let _ = writeln!(lines, "data in {}", absolute(dir));
@@ -213,5 +256,8 @@ fn start_up_lines(broker: &Broker, data: &[PathBuf], took: Duration) -> String {
 }
 
 fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
 }

@@ -58,7 +58,11 @@ struct BrokerInfo {
 
 async fn info(client: &mut Client, format: Format) -> anyhow::Result<Outcome> {
     let metadata = client.metadata(None, false).await?;
-    let partitions: Vec<_> = metadata.topics.iter().flat_map(|topic| &topic.partitions).collect();
+    let partitions: Vec<_> = metadata
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .collect();
     let mut info = ClusterInfo {
         cluster_id: metadata.cluster_id,
         controller: metadata.controller,
@@ -73,8 +77,14 @@ async fn info(client: &mut Client, format: Format) -> anyhow::Result<Outcome> {
             port: node.port,
             rack: node.rack,
             fenced: None,
-            leads: partitions.iter().filter(|partition| partition.leader == id).count(),
-            replicas: partitions.iter().filter(|partition| partition.replicas.contains(&id)).count(),
+            leads: partitions
+                .iter()
+                .filter(|partition| partition.leader == id)
+                .count(),
+            replicas: partitions
+                .iter()
+                .filter(|partition| partition.replicas.contains(&id))
+                .count(),
         });
     }
     add_fenced(client, &mut info).await?;
@@ -88,12 +98,22 @@ async fn info(client: &mut Client, format: Format) -> anyhow::Result<Outcome> {
 /// Metadata names live brokers only; DescribeCluster v2 names the fenced ones too.
 async fn add_fenced(client: &mut Client, info: &mut ClusterInfo) -> anyhow::Result<()> {
     let link = client.seed().await?;
-    let Some(version) = link.version::<DescribeClusterRequest>().ok().filter(|version| *version >= 2) else {
+    let Some(version) = link
+        .version::<DescribeClusterRequest>()
+        .ok()
+        .filter(|version| *version >= 2)
+    else {
         return Ok(());
     };
-    let request = DescribeClusterRequest::default().with_endpoint_type(BROKERS).with_include_fenced_brokers(true);
+    let request = DescribeClusterRequest::default()
+        .with_endpoint_type(BROKERS)
+        .with_include_fenced_brokers(true);
     let response = link.call(&request, version).await?;
-    link.accept("describe the cluster", response.error_code, response.error_message)?;
+    link.accept(
+        "describe the cluster",
+        response.error_code,
+        response.error_message,
+    )?;
     for broker in response.brokers {
         let id = broker.broker_id.0;
         match info.brokers.iter_mut().find(|known| known.id == id) {
@@ -117,7 +137,9 @@ async fn add_fenced(client: &mut Client, info: &mut ClusterInfo) -> anyhow::Resu
 const BROKERS: i8 = 1;
 
 fn print(info: &ClusterInfo) -> anyhow::Result<()> {
-    let controller = info.controller.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    let controller = info
+        .controller
+        .map_or_else(|| "none".to_owned(), |id| id.to_string());
     let mut text = format!(
         "CLUSTER     {}\nCONTROLLER  {controller}\nTOPICS      {}\nPARTITIONS  {}\n\n",
         info.cluster_id.as_deref().unwrap_or("unknown"),
@@ -132,9 +154,19 @@ fn print(info: &ClusterInfo) -> anyhow::Result<()> {
             broker.rack.clone().unwrap_or_else(|| "-".to_owned()),
             broker.leads.to_string(),
             broker.replicas.to_string(),
-            if broker.fenced == Some(true) { "fenced" } else { "up" }.to_owned(),
+            if broker.fenced == Some(true) {
+                "fenced"
+            } else {
+                "up"
+            }
+            .to_owned(),
         ]
     });
-    text.push_str(&output::table_text(["BROKER", "HOST", "PORT", "RACK", "LEADS", "REPLICAS", "STATE"], rows));
+    text.push_str(&output::table_text(
+        [
+            "BROKER", "HOST", "PORT", "RACK", "LEADS", "REPLICAS", "STATE",
+        ],
+        rows,
+    ));
     output::stdout(text.as_bytes())
 }

@@ -1,5 +1,8 @@
 //! `tidewater config`: the configuration of topics and brokers, through the wire; and the files it is read from.
 
+use std::path::PathBuf;
+
+use broker::config::{Config, Sources, docs};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use wire::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
@@ -10,10 +13,11 @@ use wire::messages::incremental_alter_configs_request::{
 
 use crate::args::{ConnectArgs, OutputArgs, key_value};
 use crate::client::{Client, Link, text};
+use crate::commands::broker::wrong_settings;
 use crate::outcome::{Outcome, usage};
 use crate::output::{self, Format};
 
-/// Show and change the configuration of topics and brokers
+/// Show, change and check the configuration of topics and brokers
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
     #[command(flatten)]
@@ -47,6 +51,16 @@ enum ConfigCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Check a properties file as `tidewater broker --config` would, without starting
+    Check {
+        /// The file
+        file: PathBuf,
+        /// Take settings nobody knows
+        #[arg(long)]
+        allow_unknown: bool,
+    },
+    /// Print what every setting means, as Markdown
+    Docs,
 }
 
 #[derive(Debug, Args)]
@@ -103,7 +117,10 @@ impl ResourceArgs {
             Kind::Broker if self.name == "default" => Ok(Resource::Brokers),
             Kind::Broker => match self.name.parse() {
                 Ok(id) => Ok(Resource::Broker(id)),
-                Err(_) => Err(usage(format!("a broker is named by its id or `default`, not {}", self.name))),
+                Err(_) => Err(usage(format!(
+                    "a broker is named by its id or `default`, not {}",
+                    self.name
+                ))),
             },
         }
     }
@@ -135,7 +152,10 @@ const SUBTRACT: i8 = 3;
 impl ChangeArgs {
     /// Whether there is nothing to change.
     pub(crate) fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.append.is_empty() && self.subtract.is_empty() && self.reset.is_empty()
+        self.set.is_empty()
+            && self.append.is_empty()
+            && self.subtract.is_empty()
+            && self.reset.is_empty()
     }
 
     fn operations(&self) -> Vec<AlterableConfig> {
@@ -146,8 +166,16 @@ impl ChangeArgs {
                 .with_value(value.map(text))
         };
         let mut operations = Vec::new();
-        for (code, pairs) in [(SET, &self.set), (APPEND, &self.append), (SUBTRACT, &self.subtract)] {
-            operations.extend(pairs.iter().map(|(key, value)| operation(key, code, Some(value))));
+        for (code, pairs) in [
+            (SET, &self.set),
+            (APPEND, &self.append),
+            (SUBTRACT, &self.subtract),
+        ] {
+            operations.extend(
+                pairs
+                    .iter()
+                    .map(|(key, value)| operation(key, code, Some(value))),
+            );
         }
         operations.extend(self.reset.iter().map(|key| operation(key, RESET, None)));
         operations
@@ -155,21 +183,58 @@ impl ChangeArgs {
 }
 
 pub(crate) async fn run(args: ConfigArgs) -> anyhow::Result<Outcome> {
-    let mut client = Client::connect(&args.connect).await?;
     match args.command {
-        ConfigCommand::Describe { resource, keys, changed } => {
-            let settings = describe(&mut client, &resource.resource()?, &keys).await?;
-            let settings = settings.into_iter().filter(|setting| !changed || !setting.is_default()).collect();
+        ConfigCommand::Describe {
+            resource,
+            keys,
+            changed,
+        } => {
+            let resource = resource.resource()?;
+            let mut client = Client::connect(&args.connect).await?;
+            let settings = describe(&mut client, &resource, &keys).await?;
+            let settings = settings
+                .into_iter()
+                .filter(|setting| !changed || !setting.is_default())
+                .collect();
             print(settings, args.output.output)?;
         }
-        ConfigCommand::Alter { resource, change, dry_run } => {
+        ConfigCommand::Alter {
+            resource,
+            change,
+            dry_run,
+        } => {
             if change.is_empty() {
-                return Err(usage("nothing to change: give --config, --append, --subtract or --reset"));
+                return Err(usage(
+                    "nothing to change: give --config, --append, --subtract or --reset",
+                ));
             }
             let resource = resource.resource()?;
+            let mut client = Client::connect(&args.connect).await?;
             alter(&mut client, &resource, &change, dry_run).await?;
-            output::note(format_args!("{resource}: {}", if dry_run { "may be altered so" } else { "altered" }));
+            output::note(format_args!(
+                "{resource}: {}",
+                if dry_run {
+                    "may be altered so"
+                } else {
+                    "altered"
+                }
+            ));
         }
+        ConfigCommand::Check {
+            file,
+            allow_unknown,
+        } => {
+            let sources = Sources {
+                file: Some(file),
+                allow_unknown,
+                ..Sources::default()
+            };
+            for warning in Config::load(&sources).map_err(wrong_settings)?.warnings {
+                output::note(warning);
+            }
+            output::note("the settings are right");
+        }
+        ConfigCommand::Docs => output::stdout(docs::markdown().as_bytes())?,
     }
     Ok(Outcome::Done)
 }
@@ -234,18 +299,33 @@ impl Setting {
 const DEFAULT: &str = "DEFAULT_CONFIG";
 
 /// The settings of a resource, by name; only these keys, if any are given.
-pub(crate) async fn describe(client: &mut Client, resource: &Resource, keys: &[String]) -> anyhow::Result<Vec<Setting>> {
+pub(crate) async fn describe(
+    client: &mut Client,
+    resource: &Resource,
+    keys: &[String],
+) -> anyhow::Result<Vec<Setting>> {
     let (kind, name) = resource.on_the_wire();
     let wanted = DescribeConfigsResource::default()
         .with_resource_type(kind)
         .with_resource_name(text(&name))
-        .with_configuration_keys((!keys.is_empty()).then(|| keys.iter().map(|key| text(key)).collect()));
+        .with_configuration_keys(
+            (!keys.is_empty()).then(|| keys.iter().map(|key| text(key)).collect()),
+        );
     let link = link_for(client, resource).await?;
     let version = link.version::<DescribeConfigsRequest>()?;
-    let response = link.call(&DescribeConfigsRequest::default().with_resources(vec![wanted]), version).await?;
+    let response = link
+        .call(
+            &DescribeConfigsRequest::default().with_resources(vec![wanted]),
+            version,
+        )
+        .await?;
     let mut settings = Vec::new();
     for result in response.results {
-        link.accept(&format!("describe {resource}"), result.error_code, result.error_message)?;
+        link.accept(
+            &format!("describe {resource}"),
+            result.error_code,
+            result.error_message,
+        )?;
         settings.extend(result.configs.into_iter().map(Setting::of));
     }
     settings.sort_by(|left, right| left.name.cmp(&right.name));
@@ -266,9 +346,15 @@ pub(crate) async fn alter(
         .with_configs(change.operations());
     let link = link_for(client, resource).await?;
     let version = link.version::<IncrementalAlterConfigsRequest>()?;
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![wanted]).with_validate_only(dry_run);
+    let request = IncrementalAlterConfigsRequest::default()
+        .with_resources(vec![wanted])
+        .with_validate_only(dry_run);
     for result in link.call(&request, version).await?.responses {
-        link.accept(&format!("alter {resource}"), result.error_code, result.error_message)?;
+        link.accept(
+            &format!("alter {resource}"),
+            result.error_code,
+            result.error_message,
+        )?;
     }
     Ok(())
 }
@@ -289,7 +375,13 @@ fn print(settings: Vec<Setting>, format: Format) -> anyhow::Result<()> {
         Format::Json => output::json(&settings),
         Format::Table => output::table(
             ["KEY", "VALUE", "SOURCE"],
-            settings.into_iter().map(|setting| [setting.name.clone(), setting.shown(), setting.source.to_owned()]),
+            settings.into_iter().map(|setting| {
+                [
+                    setting.name.clone(),
+                    setting.shown(),
+                    setting.source.to_owned(),
+                ]
+            }),
         ),
     }
 }
@@ -310,13 +402,23 @@ mod tests {
         let operations: Vec<_> = change
             .operations()
             .into_iter()
-            .map(|config| (config.config_operation, config.name.to_string(), config.value.map(|value| value.to_string())))
+            .map(|config| {
+                (
+                    config.config_operation,
+                    config.name.to_string(),
+                    config.value.map(|value| value.to_string()),
+                )
+            })
             .collect();
         assert_eq!(
             operations,
             [
                 (SET, "retention.ms".to_owned(), Some("1000".to_owned())),
-                (APPEND, "cleanup.policy".to_owned(), Some("compact".to_owned())),
+                (
+                    APPEND,
+                    "cleanup.policy".to_owned(),
+                    Some("compact".to_owned())
+                ),
                 (RESET, "segment.bytes".to_owned(), None),
             ]
         );

@@ -24,7 +24,7 @@ use self::template::{Shown, Template};
 use crate::args::ConnectArgs;
 use crate::client::{self, Client, Fetched, Link, Place, Topic};
 use crate::outcome::{Outcome, Refusal};
-use crate::output::{self, Text, Unit};
+use crate::output::{self, Text, Work};
 
 /// How long a broker holds a fetch when there is nothing new.
 const WAIT: Duration = Duration::from_millis(500);
@@ -50,7 +50,13 @@ pub(crate) struct ConsumeArgs {
     /// Where to begin: start, end, 47, +2 (after the start), -3 (before the end), @TIME
     ///
     /// TIME is milliseconds since 1970, a date and time such as 2026-01-31T12:00:00Z, or a span such as -1h.
-    #[arg(short, long, value_name = "OFFSET", default_value = "start", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "OFFSET",
+        default_value = "start",
+        allow_hyphen_values = true
+    )]
     offset: StartAt,
 
     /// Only these partitions
@@ -111,13 +117,20 @@ struct Positions {
 
 impl Positions {
     /// Finds the beginning, and with `--exit` the end, of the wanted partitions of a topic.
-    async fn add(&mut self, args: &ConsumeArgs, client: &mut Client, topic: &Topic) -> anyhow::Result<()> {
+    async fn add(
+        &mut self,
+        args: &ConsumeArgs,
+        client: &mut Client,
+        topic: &Topic,
+    ) -> anyhow::Result<()> {
         let mut wanted = topic.clone();
         if !args.partitions.is_empty() {
             for index in &args.partitions {
                 topic.partition(*index)?;
             }
-            wanted.partitions.retain(|partition| args.partitions.contains(&partition.index));
+            wanted
+                .partitions
+                .retain(|partition| args.partitions.contains(&partition.index));
         }
         let ranges = client.offset_ranges(&wanted).await?;
         let by_time = match args.offset {
@@ -132,7 +145,11 @@ impl Positions {
         for (index, (start, end)) in ranges {
             let key = (Arc::clone(&name), index);
             // No record of that time or later: what is still to come is.
-            let by_time = by_time.get(&index).copied().filter(|offset| *offset >= 0).unwrap_or(end);
+            let by_time = by_time
+                .get(&index)
+                .copied()
+                .filter(|offset| *offset >= 0)
+                .unwrap_or(end);
             let next = beginning(args.offset, start, end, by_time)
                 .with_context(|| format!("cannot begin in {}/{index}", topic.name))?;
             if args.exit {
@@ -148,8 +165,16 @@ impl Positions {
     }
 }
 
-async fn offsets_of_time(client: &mut Client, topic: &Topic, millis: i64) -> anyhow::Result<BTreeMap<i32, i64>> {
-    let timestamps = topic.partitions.iter().map(|partition| (partition.index, millis)).collect();
+async fn offsets_of_time(
+    client: &mut Client,
+    topic: &Topic,
+    millis: i64,
+) -> anyhow::Result<BTreeMap<i32, i64>> {
+    let timestamps = topic
+        .partitions
+        .iter()
+        .map(|partition| (partition.index, millis))
+        .collect();
     client.list_offsets(topic, &timestamps).await
 }
 
@@ -159,7 +184,9 @@ fn beginning(at: StartAt, start: i64, end: i64, by_time: i64) -> anyhow::Result<
         StartAt::Start => Ok(start),
         StartAt::End => Ok(end),
         StartAt::Offset(offset) if (start..=end).contains(&offset) => Ok(offset),
-        StartAt::Offset(offset) => Err(anyhow!("offset {offset} is out of range: it holds {start} to {end}")),
+        StartAt::Offset(offset) => Err(anyhow!(
+            "offset {offset} is out of range: it holds {start} to {end}"
+        )),
         StartAt::AfterStart(count) => Ok(start.saturating_add(count).min(end)),
         StartAt::BeforeEnd(count) => Ok(end.saturating_sub(count).max(start)),
         StartAt::Time(_) | StartAt::Ago(_) => Ok(by_time),
@@ -174,16 +201,22 @@ enum Event {
 }
 
 /// Reads every partition from its leader until the printer has enough or a leader is lost; then the caller calls again.
-async fn follow(client: &mut Client, topics: &[String], printer: &mut Printer) -> anyhow::Result<()> {
+async fn follow(
+    client: &mut Client,
+    topics: &[String],
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     let leaders = match places_by_leader(client, topics, printer).await {
         Ok(leaders) => leaders,
         Err(error) => return printer.lost(error, client.timeout()).await,
     };
+    // An answer that is not due yet must not be given up on.
+    let wait = WAIT.min(client.timeout() / 2);
     let (events, mut inbox) = mpsc::channel(leaders.len() * 2);
     let mut tasks = JoinSet::new();
     for (leader, places) in leaders {
         match client.dial(leader).await {
-            Ok(link) => drop(tasks.spawn(read(link, places, events.clone()))),
+            Ok(link) => drop(tasks.spawn(read(link, places, wait, events.clone()))),
             Err(error) => return printer.lost(error, client.timeout()).await,
         }
     }
@@ -221,9 +254,19 @@ async fn places_by_leader(
     let mut leaders: BTreeMap<i32, Vec<Place>> = BTreeMap::new();
     for name in topics {
         let topic = client.topic(name, false).await?;
-        for ((_, index), offset) in printer.positions.next.iter().filter(|((topic, _), _)| **topic == **name) {
+        for ((_, index), offset) in printer
+            .positions
+            .next
+            .iter()
+            .filter(|((topic, _), _)| **topic == **name)
+        {
             let leader = topic.partition(*index)?.leader;
-            let place = Place { topic: name.as_str().into(), topic_id: topic.id, partition: *index, offset: *offset };
+            let place = Place {
+                topic: name.as_str().into(),
+                topic_id: topic.id,
+                partition: *index,
+                offset: *offset,
+            };
             leaders.entry(leader).or_default().push(place);
         }
     }
@@ -231,15 +274,23 @@ async fn places_by_leader(
 }
 
 /// Reads from one leader until nobody listens or something is wrong.
-async fn read(mut link: Link, mut places: Vec<Place>, events: mpsc::Sender<Event>) {
+async fn read(mut link: Link, mut places: Vec<Place>, wait: Duration, events: mpsc::Sender<Event>) {
     loop {
-        let fetched = match link.fetch(&places, WAIT).await {
+        let fetched = match link.fetch(&places, wait).await {
             Ok(fetched) => fetched,
             Err(error) => return drop(events.send(Event::Lost(error)).await),
         };
-        if let Some(refused) = fetched.iter().find(|fetched| client::is_unsettled(fetched.error_code)) {
+        if let Some(refused) = fetched
+            .iter()
+            .find(|fetched| client::is_unsettled(fetched.error_code))
+        {
             let asked = format!("fetch from {}/{}", refused.topic, refused.partition);
-            let refusal = Refusal { asked, by: link.address, code: refused.error_code, message: None };
+            let refusal = Refusal {
+                asked,
+                by: link.address,
+                code: refused.error_code,
+                message: None,
+            };
             return drop(events.send(Event::Lost(refusal.into())).await);
         }
         let mut served = Vec::new();
@@ -255,7 +306,11 @@ async fn read(mut link: Link, mut places: Vec<Place>, events: mpsc::Sender<Event
             }
         }
         // Brokers fill a response in the order asked (F2): who was served queues up again behind the others.
-        places.sort_by_key(|place| served.iter().any(|(topic, index)| *topic == place.topic && *index == place.partition));
+        places.sort_by_key(|place| {
+            served
+                .iter()
+                .any(|(topic, index)| *topic == place.topic && *index == place.partition)
+        });
         if events.send(Event::Fetched(fetched)).await.is_err() {
             return;
         }
@@ -267,7 +322,9 @@ fn next_offset(fetched: &Fetched) -> Option<i64> {
     if fetched.error_code == ResponseError::OffsetOutOfRange.code() {
         return Some(fetched.log_start_offset);
     }
-    let last = batch::batches(&fetched.records).map_while(Result::ok).last();
+    let last = batch::batches(&fetched.records)
+        .map_while(Result::ok)
+        .last();
     last.map(|(header, _)| header.next_offset())
 }
 
@@ -277,7 +334,7 @@ struct Printer {
     template: Option<Template>,
     left: Option<u64>,
     to_end: bool,
-    /// One leader after the other was lost since the last record, for about so long.
+    /// For about so long no leader has answered.
     lost_for: Duration,
     out: Vec<u8>,
     bar: ProgressBar,
@@ -287,7 +344,10 @@ impl Printer {
     fn new(args: &ConsumeArgs, positions: Positions) -> Printer {
         let left = args.num.map(NonZeroU64::get);
         let to_end = args.exit.then(|| {
-            let spans = positions.next.iter().filter_map(|(key, next)| Some(positions.end.get(key)? - next));
+            let spans = positions
+                .next
+                .iter()
+                .filter_map(|(key, next)| Some(positions.end.get(key)? - next));
             spans.filter_map(|span| u64::try_from(span).ok()).sum()
         });
         let total = match (left, to_end) {
@@ -301,7 +361,7 @@ impl Printer {
             to_end: args.exit,
             lost_for: Duration::ZERO,
             out: Vec::with_capacity(WRITE_BYTES),
-            bar: output::progress(Unit::Records, total),
+            bar: output::progress(Work::Consume, total),
         }
     }
 
@@ -335,24 +395,40 @@ impl Printer {
     fn print(&mut self, fetched: &Fetched) -> anyhow::Result<()> {
         let key = (Arc::clone(&fetched.topic), fetched.partition);
         // Finished partitions may still be answered about.
-        let Some(position) = self.positions.next.get(&key).copied() else { return Ok(()) };
+        let Some(position) = self.positions.next.get(&key).copied() else {
+            return Ok(());
+        };
         let place = format!("{}/{}", fetched.topic, fetched.partition);
-        if fetched.error_code == ResponseError::OffsetOutOfRange.code() && position < fetched.log_start_offset {
+        if fetched.error_code == ResponseError::OffsetOutOfRange.code()
+            && position < fetched.log_start_offset
+        {
             let start = fetched.log_start_offset;
-            output::note(format_args!("{place}: records before {start} are gone; going on there"));
+            output::note(format_args!(
+                "{place}: records before {start} are gone; going on there"
+            ));
             self.advance(&key, start);
             return Ok(());
         }
         if fetched.error_code != 0 {
-            let asked = format!("fetch from {place} at offset {position} (it ends at {})", fetched.high_watermark);
+            let asked = format!(
+                "fetch from {place} at offset {position} (it ends at {})",
+                fetched.high_watermark
+            );
             let by = "its leader".to_owned();
-            return Err(Refusal { asked, by, code: fetched.error_code, message: None }.into());
+            return Err(Refusal {
+                asked,
+                by,
+                code: fetched.error_code,
+                message: None,
+            }
+            .into());
         }
+        self.lost_for = Duration::ZERO;
         for batch in batch::batches(&fetched.records) {
             // A broker may cut off the last batch; it will come again, whole.
             let Ok((header, bytes)) = batch else { break };
-            self.lost_for = Duration::ZERO;
-            self.print_batch(&key, &header, bytes).with_context(|| format!("{place}, batch at {}", header.base_offset))?;
+            self.print_batch(&key, &header, bytes)
+                .with_context(|| format!("{place}, batch at {}", header.base_offset))?;
             if self.left == Some(0) {
                 break;
             }
@@ -361,7 +437,12 @@ impl Printer {
         Ok(())
     }
 
-    fn print_batch(&mut self, key: &PartitionKey, header: &BatchHeader, bytes: &[u8]) -> anyhow::Result<()> {
+    fn print_batch(
+        &mut self,
+        key: &PartitionKey,
+        header: &BatchHeader,
+        bytes: &[u8],
+    ) -> anyhow::Result<()> {
         if !batch::check_crc(bytes) {
             bail!("the checksum is wrong");
         }
@@ -369,7 +450,9 @@ impl Printer {
         if header.attributes.is_control() {
             return Ok(());
         }
-        let Some(from) = self.positions.next.get(key).copied() else { return Ok(()) };
+        let Some(from) = self.positions.next.get(key).copied() else {
+            return Ok(());
+        };
         let to = self.positions.end.get(key).copied().unwrap_or(i64::MAX);
         let records = batch::records(bytes, BATCH_BYTES_MAX)?;
         for record in records.iter() {
@@ -407,7 +490,11 @@ impl Printer {
                 self.out.push(b'\n');
             }
         }
-        if self.out.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+        if self.out.len() >= WRITE_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn advance(&mut self, key: &PartitionKey, next: i64) {
@@ -450,7 +537,12 @@ impl<'a> Json<'a> {
 }
 
 fn json_headers(headers: Headers<'_>) -> Vec<JsonHeader<'_>> {
-    headers.map(|header| JsonHeader { key: Text::of(header.key), value: header.value.map(Text::of) }).collect()
+    headers
+        .map(|header| JsonHeader {
+            key: Text::of(header.key),
+            value: header.value.map(Text::of),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -470,7 +562,10 @@ mod tests {
         assert_eq!(begin(StartAt::Time(5)).unwrap(), 13);
         for outside in [9, 21] {
             let error = begin(StartAt::Offset(outside)).unwrap_err().to_string();
-            assert_eq!(error, format!("offset {outside} is out of range: it holds 10 to 20"));
+            assert_eq!(
+                error,
+                format!("offset {outside} is out of range: it holds 10 to 20")
+            );
         }
     }
 }

@@ -16,7 +16,10 @@ pub(crate) fn unescape(text: &str) -> Result<Vec<u8>, String> {
 
 /// The byte meant by what follows a backslash.
 pub(crate) fn escape(rest: &mut &str) -> Result<u8, String> {
-    let letter = rest.chars().next().ok_or("a backslash stands at the end; write \\\\ for one")?;
+    let letter = rest
+        .chars()
+        .next()
+        .ok_or("a backslash stands at the end; write \\\\ for one")?;
     *rest = &rest[letter.len_utf8()..];
     Ok(match letter {
         'n' => b'\n',
@@ -25,12 +28,18 @@ pub(crate) fn escape(rest: &mut &str) -> Result<u8, String> {
         '0' => 0,
         '\\' => b'\\',
         'x' => {
-            let digits = rest.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+            let digits = rest
+                .get(..2)
+                .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
             let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
             *rest = rest.get(2..).unwrap_or_default();
             byte.ok_or("two hexadecimal digits must follow \\x")?
         }
-        _ => return Err(format!("\\{letter} means nothing; there are \\n \\r \\t \\0 \\\\ \\xNN")),
+        _ => {
+            return Err(format!(
+                "\\{letter} means nothing; there are \\n \\r \\t \\0 \\\\ \\xNN"
+            ));
+        }
     })
 }
 

@@ -14,7 +14,7 @@ use wire::records::RecordView;
 use self::reader::SegmentReader;
 use crate::args::OutputArgs;
 use crate::outcome::{Outcome, StdoutError, Tally};
-use crate::output::{self, Format, Text, Unit};
+use crate::output::{self, Format, Text, Work};
 
 /// Look into the files of a log
 #[derive(Debug, Args)]
@@ -56,7 +56,13 @@ pub(crate) fn run(args: &LogArgs) -> anyhow::Result<Outcome> {
     let LogCommand::Dump(dump) = &args.command;
     let mut tally = Tally::default();
     for path in segment_files(&dump.files)? {
-        let dumped = Dump { args: dump, format: args.output.output, path: &path, out: Vec::new() }.run();
+        let dumped = Dump {
+            args: dump,
+            format: args.output.output,
+            path: &path,
+            out: Vec::new(),
+        }
+        .run();
         match dumped {
             Ok(()) => tally.done(),
             Err(error) if error.is::<StdoutError>() => return Err(error),
@@ -127,10 +133,12 @@ impl Dump<'_> {
     }
 
     fn batches(&mut self, mut reader: SegmentReader, totals: &mut Totals) -> anyhow::Result<()> {
-        let bar = output::progress(Unit::Bytes, Some(reader.size));
+        let bar = output::progress(Work::Dump, Some(reader.size));
         loop {
             let position = reader.position;
-            let bytes = reader.next_batch().with_context(|| format!("at position {position}"))?;
+            let bytes = reader
+                .next_batch()
+                .with_context(|| format!("at position {position}"))?;
             let Some(bytes) = bytes else { break };
             let batch = Checked::of(position, &bytes)?;
             totals.count(&batch);
@@ -146,19 +154,30 @@ impl Dump<'_> {
     fn print(&mut self, batch: &Checked<'_>) -> anyhow::Result<()> {
         match self.format {
             Format::Json => {
-                serde_json::to_writer(&mut self.out, &BatchJson::of(self.path, batch, self.args.records))?;
+                serde_json::to_writer(
+                    &mut self.out,
+                    &BatchJson::of(self.path, batch, self.args.records),
+                )?;
                 self.out.push(b'\n');
             }
             Format::Table => {
                 self.line(&columns(&batch.row()));
-                let records = batch.records.iter().filter(|_| self.args.records).flat_map(Records::iter);
+                let records = batch
+                    .records
+                    .iter()
+                    .filter(|_| self.args.records)
+                    .flat_map(Records::iter);
                 for record in records.map_while(Result::ok) {
                     let json = serde_json::to_string(&RecordJson::of(&batch.header, &record))?;
                     self.line(&format!("    {json}"));
                 }
             }
         }
-        if self.out.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+        if self.out.len() >= WRITE_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn line(&mut self, text: &str) {
@@ -196,15 +215,33 @@ impl<'a> Checked<'a> {
             }
             Err(error) => (None, Some(error.to_string())),
         };
-        let control = header.attributes.is_control().then(|| ControlType::of_batch(bytes).ok()).flatten();
-        let damage = if crc_valid { unreadable } else { Some("wrong CRC".to_owned()) };
-        Ok(Checked { position, header, crc_valid, control, records, damage })
+        let control = header
+            .attributes
+            .is_control()
+            .then(|| ControlType::of_batch(bytes).ok())
+            .flatten();
+        let damage = if crc_valid {
+            unreadable
+        } else {
+            Some("wrong CRC".to_owned())
+        };
+        Ok(Checked {
+            position,
+            header,
+            crc_valid,
+            control,
+            records,
+            damage,
+        })
     }
 
     fn row(&self) -> [String; HEADINGS.len()] {
         let header = &self.header;
         let producer = match header.has_producer_id() {
-            true => format!("{}/{}@{}", header.producer_id, header.producer_epoch, header.base_sequence),
+            true => format!(
+                "{}/{}@{}",
+                header.producer_id, header.producer_epoch, header.base_sequence
+            ),
             false => "-".to_owned(),
         };
         [
@@ -234,13 +271,25 @@ impl<'a> Checked<'a> {
     }
 }
 
-const HEADINGS: [&str; 9] =
-    ["POSITION", "BYTES", "OFFSETS", "RECORDS", "EPOCH", "CODEC", "MAX TIMESTAMP", "PRODUCER", "VERDICT"];
+const HEADINGS: [&str; 9] = [
+    "POSITION",
+    "BYTES",
+    "OFFSETS",
+    "RECORDS",
+    "EPOCH",
+    "CODEC",
+    "MAX TIMESTAMP",
+    "PRODUCER",
+    "VERDICT",
+];
 /// A file may have millions of batches, so columns are not fitted to what is in them.
 const WIDTHS: [usize; 9] = [10, 8, 20, 7, 5, 6, 24, 14, 0];
 
 fn columns(cells: &[String; HEADINGS.len()]) -> String {
-    let padded = cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:<width$}"));
+    let padded = cells
+        .iter()
+        .zip(WIDTHS)
+        .map(|(cell, width)| format!("{cell:<width$}"));
     padded.collect::<Vec<_>>().join("  ")
 }
 
@@ -255,9 +304,18 @@ impl Totals {
     }
 
     fn text(&self, path: Option<&Path>) -> String {
-        let path = path.map(|path| format!("{}: ", path.display())).unwrap_or_default();
-        let offsets = self.offsets.map(|(first, last)| format!(", offsets {first} to {last}")).unwrap_or_default();
-        format!("{path}{} in {}{offsets}", output::count(self.records, "record"), batches(self.batches))
+        let path = path
+            .map(|path| format!("{}: ", path.display()))
+            .unwrap_or_default();
+        let offsets = self
+            .offsets
+            .map(|(first, last)| format!(", offsets {first} to {last}"))
+            .unwrap_or_default();
+        format!(
+            "{path}{} in {}{offsets}",
+            output::count(self.records, "record"),
+            batches(self.batches)
+        )
     }
 }
 
@@ -267,7 +325,9 @@ fn batches(number: u64) -> String {
 }
 
 fn codec(header: &BatchHeader) -> String {
-    header.codec().map_or_else(|_| "unknown".to_owned(), |codec| codec.name().to_owned())
+    header
+        .codec()
+        .map_or_else(|_| "unknown".to_owned(), |codec| codec.name().to_owned())
 }
 
 fn time(millis: i64) -> String {
@@ -310,9 +370,17 @@ struct BatchJson<'a> {
 impl<'a> BatchJson<'a> {
     fn of(file: &'a Path, batch: &'a Checked<'_>, with_records: bool) -> BatchJson<'a> {
         let header = &batch.header;
-        let records = batch.records.as_ref().filter(|_| with_records).map(|records| {
-            records.iter().map_while(Result::ok).map(|record| RecordJson::of(header, &record)).collect()
-        });
+        let records = batch
+            .records
+            .as_ref()
+            .filter(|_| with_records)
+            .map(|records| {
+                records
+                    .iter()
+                    .map_while(Result::ok)
+                    .map(|record| RecordJson::of(header, &record))
+                    .collect()
+            });
         BatchJson {
             file,
             position: batch.position,
@@ -361,7 +429,10 @@ impl<'a> RecordJson<'a> {
             timestamp: header.timestamp_of(record),
             key: record.key.map(Text::of),
             value: record.value.map(Text::of),
-            headers: record.headers.map(|header| (Text::of(header.key), header.value.map(Text::of))).collect(),
+            headers: record
+                .headers
+                .map(|header| (Text::of(header.key), header.value.map(Text::of)))
+                .collect(),
         }
     }
 }

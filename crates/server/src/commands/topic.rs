@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use wire::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
-use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use wire::messages::create_topics_request::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
 use wire::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use wire::{ResponseError, StrBytes};
 
@@ -94,7 +96,8 @@ impl CreateArgs {
         let mut tally = Tally::default();
         for topic in link.call(&request, version).await?.topics {
             let name = topic.name.0.to_string();
-            let exists = self.if_not_exists && topic.error_code == ResponseError::TopicAlreadyExists.code();
+            let exists =
+                self.if_not_exists && topic.error_code == ResponseError::TopicAlreadyExists.code();
             let code = if exists { 0 } else { topic.error_code };
             match link.accept(&format!("create topic {name}"), code, topic.error_message) {
                 Ok(()) => tally.done(),
@@ -107,7 +110,8 @@ impl CreateArgs {
                 name,
                 id: (!topic.topic_id.is_nil()).then(|| output::topic_id(topic.topic_id)),
                 partitions: (topic.num_partitions > 0).then_some(topic.num_partitions),
-                replication_factor: (topic.replication_factor > 0).then_some(topic.replication_factor),
+                replication_factor: (topic.replication_factor > 0)
+                    .then_some(topic.replication_factor),
                 status: match (exists, self.dry_run) {
                     (true, _) => "exists",
                     (false, true) => "would be created",
@@ -121,7 +125,12 @@ impl CreateArgs {
             Format::Table => output::table(
                 ["TOPIC", "PARTITIONS", "REPLICAS", "STATUS"],
                 created.into_iter().map(|topic| {
-                    [topic.name, or_dash(topic.partitions), or_dash(topic.replication_factor), topic.status.to_owned()]
+                    [
+                        topic.name,
+                        or_dash(topic.partitions),
+                        or_dash(topic.replication_factor),
+                        topic.status.to_owned(),
+                    ]
                 }),
             )?,
         }
@@ -131,7 +140,9 @@ impl CreateArgs {
     /// −1 leaves a number to the broker (KIP-464).
     fn wanted(&self, name: &str) -> CreatableTopic {
         let configs = self.config.iter().map(|(key, value)| {
-            CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+            CreatableTopicConfig::default()
+                .with_name(text(key))
+                .with_value(Some(text(value)))
         });
         CreatableTopic::default()
             .with_name(topic_name(name))
@@ -163,7 +174,9 @@ struct Listed {
 
 impl ListArgs {
     async fn run(&self, client: &mut Client, format: Format) -> anyhow::Result<Outcome> {
-        let metadata = client.metadata((!self.topics.is_empty()).then_some(&self.topics), false).await?;
+        let metadata = client
+            .metadata((!self.topics.is_empty()).then_some(&self.topics), false)
+            .await?;
         let mut tally = Tally::default();
         let mut listed = Vec::new();
         for topic in known(&metadata, "list", &mut tally) {
@@ -183,7 +196,11 @@ impl ListArgs {
             Format::Table => output::table(
                 ["NAME", "PARTITIONS", "REPLICAS"],
                 listed.into_iter().map(|topic| {
-                    [topic.name, topic.partitions.to_string(), topic.replication_factor.to_string()]
+                    [
+                        topic.name,
+                        topic.partitions.to_string(),
+                        topic.replication_factor.to_string(),
+                    ]
                 }),
             )?,
         }
@@ -251,9 +268,17 @@ impl DescribeArgs {
     }
 
     async fn describe(&self, client: &mut Client, topic: &Topic) -> anyhow::Result<Described> {
-        let (led, leaderless): (Vec<Partition>, Vec<Partition>) =
-            topic.partitions.iter().cloned().partition(|partition| partition.leader >= 0);
-        let ranges = client.offset_ranges(&Topic { partitions: led.clone(), ..topic.clone() }).await?;
+        let (led, leaderless): (Vec<Partition>, Vec<Partition>) = topic
+            .partitions
+            .iter()
+            .cloned()
+            .partition(|partition| partition.leader >= 0);
+        let ranges = client
+            .offset_ranges(&Topic {
+                partitions: led.clone(),
+                ..topic.clone()
+            })
+            .await?;
         let mut partitions: Vec<DescribedPartition> = led
             .into_iter()
             .chain(leaderless)
@@ -272,7 +297,8 @@ impl DescribeArgs {
             })
             .collect();
         partitions.sort_by_key(|partition| partition.partition);
-        let mut configs = config::describe(client, &Resource::Topic(topic.name.clone()), &[]).await?;
+        let mut configs =
+            config::describe(client, &Resource::Topic(topic.name.clone()), &[]).await?;
         configs.retain(|setting| self.all_configs || setting.is_of_the_topic());
         Ok(Described {
             name: topic.name.clone(),
@@ -295,7 +321,13 @@ impl Described {
             self.replication_factor,
         );
         if !self.configs.is_empty() {
-            let rows = self.configs.iter().map(|config| [config.name.clone(), config.shown(), config.source.to_owned()]);
+            let rows = self.configs.iter().map(|config| {
+                [
+                    config.name.clone(),
+                    config.shown(),
+                    config.source.to_owned(),
+                ]
+            });
             text.push('\n');
             text.push_str(&output::table_text(["CONFIG", "VALUE", "SOURCE"], rows));
         }
@@ -311,7 +343,18 @@ impl Described {
             ]
         });
         text.push('\n');
-        text.push_str(&output::table_text(["PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "END"], rows));
+        text.push_str(&output::table_text(
+            [
+                "PARTITION",
+                "LEADER",
+                "EPOCH",
+                "REPLICAS",
+                "ISR",
+                "START",
+                "END",
+            ],
+            rows,
+        ));
         text
     }
 }
@@ -335,7 +378,9 @@ struct AlterArgs {
 impl AlterArgs {
     async fn run(&self, client: &mut Client) -> anyhow::Result<Outcome> {
         if self.partitions.is_none() && self.change.is_empty() {
-            return Err(usage("nothing to change: give --partitions, --config, --append, --subtract or --reset"));
+            return Err(usage(
+                "nothing to change: give --partitions, --config, --append, --subtract or --reset",
+            ));
         }
         let mut tally = Tally::default();
         for name in &self.topics {
@@ -344,7 +389,11 @@ impl AlterArgs {
                     tally.done();
                     output::note(format_args!(
                         "topic {name}: {}",
-                        if self.dry_run { "may be altered so" } else { "altered" }
+                        if self.dry_run {
+                            "may be altered so"
+                        } else {
+                            "altered"
+                        }
                     ));
                 }
                 Err(error) => tally.failed(error),
@@ -356,9 +405,17 @@ impl AlterArgs {
     async fn alter(&self, client: &mut Client, name: &str) -> anyhow::Result<()> {
         // Settings first: they can be taken back, partitions cannot.
         if !self.change.is_empty() {
-            config::alter(client, &Resource::Topic(name.to_owned()), &self.change, self.dry_run).await?;
+            config::alter(
+                client,
+                &Resource::Topic(name.to_owned()),
+                &self.change,
+                self.dry_run,
+            )
+            .await?;
         }
-        let Some(count) = self.partitions else { return Ok(()) };
+        let Some(count) = self.partitions else {
+            return Ok(());
+        };
         let timeout_ms = client.timeout_ms();
         let link = client.seed().await?;
         let version = link.version::<CreatePartitionsRequest>()?;
@@ -372,7 +429,11 @@ impl AlterArgs {
             .with_timeout_ms(timeout_ms)
             .with_validate_only(self.dry_run);
         for result in link.call(&request, version).await?.results {
-            link.accept(&format!("grow topic {name} to {count} partitions"), result.error_code, result.error_message)?;
+            link.accept(
+                &format!("grow topic {name} to {count} partitions"),
+                result.error_code,
+                result.error_message,
+            )?;
         }
         Ok(())
     }
@@ -402,7 +463,8 @@ impl DeleteArgs {
         let version = link.version::<DeleteTopicsRequest>()?;
         let mut request = DeleteTopicsRequest::default().with_timeout_ms(timeout_ms);
         if version >= 6 {
-            let state = |name: &String| DeleteTopicState::default().with_name(Some(topic_name(name)));
+            let state =
+                |name: &String| DeleteTopicState::default().with_name(Some(topic_name(name)));
             request.topics = self.topics.iter().map(state).collect();
         } else {
             request.topic_names = self.topics.iter().map(|name| topic_name(name)).collect();
@@ -410,12 +472,16 @@ impl DeleteArgs {
         let mut tally = Tally::default();
         for result in link.call(&request, version).await?.responses {
             let name = result.name.map(|name| name.0).unwrap_or_else(StrBytes::new);
-            let absent = self.if_exists && result.error_code == ResponseError::UnknownTopicOrPartition.code();
+            let absent = self.if_exists
+                && result.error_code == ResponseError::UnknownTopicOrPartition.code();
             let code = if absent { 0 } else { result.error_code };
             match link.accept(&format!("delete topic {name}"), code, result.error_message) {
                 Ok(()) => {
                     tally.done();
-                    output::note(format_args!("topic {name}: {}", if absent { "does not exist" } else { "deleted" }));
+                    output::note(format_args!(
+                        "topic {name}: {}",
+                        if absent { "does not exist" } else { "deleted" }
+                    ));
                 }
                 Err(refusal) => tally.failed(refusal),
             }
@@ -432,13 +498,27 @@ fn confirm(topics: &[String]) -> anyhow::Result<()> {
     }
     let (what, expected) = match topics {
         [topic] => (format!("topic {topic} and all its records"), topic.clone()),
-        _ => (format!("{} topics and all their records: {}", topics.len(), topics.join(", ")), topics.len().to_string()),
+        _ => (
+            format!(
+                "{} topics and all their records: {}",
+                topics.len(),
+                topics.join(", ")
+            ),
+            topics.len().to_string(),
+        ),
     };
     let mut stderr = io::stderr().lock();
     write!(stderr, "This deletes {what}.\nType {expected} to go on: ").context("cannot ask")?;
     let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).context("cannot read the answer")?;
-    if answer.trim() == expected { Ok(()) } else { Err(anyhow::anyhow!("nothing was deleted")) }
+    stdin
+        .lock()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
+    if answer.trim() == expected {
+        Ok(())
+    } else {
+        Err(anyhow::anyhow!("nothing was deleted"))
+    }
 }
 
 /// The topics without an error; errors go to the tally.
@@ -450,18 +530,30 @@ fn known<'a>(metadata: &'a Metadata, verb: &str, tally: &mut Tally) -> Vec<&'a T
             known.push(topic);
         } else {
             let asked = format!("{verb} topic {}", topic.name);
-            tally.failed(Refusal { asked, by: metadata.by.clone(), code: topic.error_code, message: None });
+            tally.failed(Refusal {
+                asked,
+                by: metadata.by.clone(),
+                code: topic.error_code,
+                message: None,
+            });
         }
     }
     known
 }
 
 fn replication_factor(topic: &Topic) -> usize {
-    topic.partitions.first().map_or(0, |partition| partition.replicas.len())
+    topic
+        .partitions
+        .first()
+        .map_or(0, |partition| partition.replicas.len())
 }
 
 fn ids(brokers: &[i32]) -> String {
-    brokers.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
+    brokers
+        .iter()
+        .map(i32::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 fn or_dash(value: Option<impl ToString>) -> String {

@@ -104,8 +104,11 @@ fn log_append() -> BatchRules {
     }
 }
 
-/// Timestamps and values as a consumer would see them.
-fn seen(batch: &[u8]) -> Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)> {
+/// Timestamp, key and value of a record.
+type Seen = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// The records as a consumer would see them.
+fn seen(batch: &[u8]) -> Vec<Seen> {
     let opened = records(batch, 1 << 24).unwrap();
     let header = *opened.header();
     let view = opened.iter().map(Result::unwrap);

@@ -1,5 +1,9 @@
 //! What the room-level tests share: a store on a temporary directory, a clock that is set by hand, and batches.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses its own part"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,8 +11,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use storage::{
-    AppendError, AppendJob, Appended, Clock, LogEvents, LogKey, LogOptions, NoEvents, Origin, PartitionLog, ReadError,
-    ReadLimits, ReadMode, RecoverySummary, Store, StoreOptions,
+    AppendError, AppendJob, Appended, Clock, LogEvents, LogKey, LogOptions, NoEvents, Origin,
+    PartitionLog, ReadError, ReadLimits, ReadMode, RecoverySummary, Store, StoreOptions,
 };
 use uuid::Uuid;
 use wire::Bytes;
@@ -63,7 +67,15 @@ impl Harness {
         change(&mut options);
         let clock = Arc::new(ManualClock(AtomicI64::new(T0)));
         let (events, registry) = (Arc::new(NoEvents), prometheus::Registry::new());
-        Self { root, clock, options, events, registry, store: None, summary: RecoverySummary::default() }
+        Self {
+            root,
+            clock,
+            options,
+            events,
+            registry,
+            store: None,
+            summary: RecoverySummary::default(),
+        }
     }
 
     pub fn store(&self) -> &Store {
@@ -109,7 +121,10 @@ impl Harness {
     }
 
     pub fn create(&self, partition: i32, options: LogOptions) -> Arc<PartitionLog> {
-        let log = self.store().create_log(key(partition), "topic", Arc::new(options)).unwrap();
+        let log = self
+            .store()
+            .create_log(key(partition), "topic", Arc::new(options))
+            .unwrap();
         log.become_leader(log.leader_epoch().max(0)).unwrap();
         log.set_sole_replica(true);
         log
@@ -127,21 +142,35 @@ impl Harness {
 
     pub fn append_all(&self, jobs: Vec<AppendJob>) -> Vec<Result<Appended, AppendError>> {
         let (sender, receiver) = mpsc::channel();
-        self.store().append(jobs, Box::new(move |results| sender.send(results).unwrap()));
-        receiver.recv_timeout(Duration::from_secs(30)).expect("appends are answered")
+        self.store()
+            .append(jobs, Box::new(move |results| sender.send(results).unwrap()));
+        receiver
+            .recv_timeout(Duration::from_secs(30))
+            .expect("appends are answered")
     }
 }
 
 pub fn key(partition: i32) -> LogKey {
-    LogKey { topic_id: Uuid::from_u128(7), partition }
+    LogKey {
+        topic_id: Uuid::from_u128(7),
+        partition,
+    }
 }
 
 pub fn job(log: &Arc<PartitionLog>, batch: Bytes) -> AppendJob {
-    AppendJob { log: Arc::clone(log), batch, leader_epoch: log.leader_epoch(), origin: Origin::Client }
+    AppendJob {
+        log: Arc::clone(log),
+        batch,
+        leader_epoch: log.leader_epoch(),
+        origin: Origin::Client,
+    }
 }
 
 pub fn internal(log: &Arc<PartitionLog>, batch: Bytes) -> AppendJob {
-    AppendJob { origin: Origin::Internal, ..job(log, batch) }
+    AppendJob {
+        origin: Origin::Internal,
+        ..job(log, batch)
+    }
 }
 
 /// A batch of `count` records with values of `size` bytes.
@@ -150,8 +179,12 @@ pub fn batch(count: usize, size: usize, timestamp: i64) -> Bytes {
 }
 
 pub fn idempotent(producer_id: i64, epoch: i16, sequence: i32, count: usize) -> Bytes {
-    let options =
-        BatchOptions { producer_id, producer_epoch: epoch, base_sequence: sequence, ..BatchOptions::default() };
+    let options = BatchOptions {
+        producer_id,
+        producer_epoch: epoch,
+        base_sequence: sequence,
+        ..BatchOptions::default()
+    };
     build(options, count, 10, T0)
 }
 
@@ -170,14 +203,20 @@ pub fn build(options: BatchOptions, count: usize, size: usize, timestamp: i64) -
     let mut builder = BatchBuilder::new(options);
     for n in 0..count {
         let value: Vec<u8> = (0..size).map(|at| (at * 31 + n * 7) as u8).collect();
-        builder.append(timestamp + n as i64, None, Some(&value), &[]).unwrap();
+        builder
+            .append(timestamp + n as i64, None, Some(&value), &[])
+            .unwrap();
     }
     builder.build().unwrap()
 }
 
 /// All bytes from `from` on, read the way a consumer does: without waiting first, then waiting.
 pub fn read_from(log: &PartitionLog, from: i64, max_bytes: usize) -> Result<Bytes, ReadError> {
-    let limits = ReadLimits { max_bytes, below: log.high_watermark(), whole_first_batch: true };
+    let limits = ReadLimits {
+        max_bytes,
+        below: log.high_watermark(),
+        whole_first_batch: true,
+    };
     let found = match log.read(from, limits, ReadMode::NoWait) {
         Err(ReadError::WouldBlock) => log.read(from, limits, ReadMode::Wait)?,
         other => other?,
@@ -193,7 +232,11 @@ pub fn read_all(log: &PartitionLog) -> Vec<BatchHeader> {
     let mut offset = log.log_start_offset();
     while offset < log.high_watermark() {
         let bytes = read_from(log, offset, 10_000).unwrap();
-        assert!(!bytes.is_empty(), "nothing at {offset} below {}", log.high_watermark());
+        assert!(
+            !bytes.is_empty(),
+            "nothing at {offset} below {}",
+            log.high_watermark()
+        );
         for found in wire::batch::batches(&bytes) {
             let (header, bytes) = found.unwrap();
             assert!(wire::batch::check_crc(bytes));
@@ -216,10 +259,14 @@ pub fn segment_files(dir: &Path) -> Vec<String> {
 }
 
 /// Waits until `holds`, for at most half a minute.
+#[allow(clippy::disallowed_methods, reason = "only to give up in the end")]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(30), "waited for: {what}");
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "waited for: {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -233,7 +280,10 @@ pub struct CountingEvents {
 
 impl LogEvents for CountingEvents {
     fn visible_offset_moved(&self, log: &PartitionLog) {
-        self.moved.lock().unwrap().push((log.key().partition, log.high_watermark()));
+        self.moved
+            .lock()
+            .unwrap()
+            .push((log.key().partition, log.high_watermark()));
     }
     fn dir_went_offline(&self, _dir: &Path, reason: &str) {
         self.offline.lock().unwrap().push(reason.to_owned());

@@ -20,6 +20,45 @@ pub fn within_memory<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Hands every request type that has a row in the guard's tables to a macro.
+#[macro_export]
+macro_rules! each_request {
+    ($with:ident) => {
+        $with![
+            ProduceRequest,
+            FetchRequest,
+            ListOffsetsRequest,
+            MetadataRequest,
+            OffsetCommitRequest,
+            OffsetFetchRequest,
+            FindCoordinatorRequest,
+            JoinGroupRequest,
+            HeartbeatRequest,
+            LeaveGroupRequest,
+            SyncGroupRequest,
+            DescribeGroupsRequest,
+            ListGroupsRequest,
+            SaslHandshakeRequest,
+            ApiVersionsRequest,
+            CreateTopicsRequest,
+            DeleteTopicsRequest,
+            DeleteRecordsRequest,
+            InitProducerIdRequest,
+            OffsetForLeaderEpochRequest,
+            DescribeConfigsRequest,
+            AlterConfigsRequest,
+            DescribeLogDirsRequest,
+            SaslAuthenticateRequest,
+            CreatePartitionsRequest,
+            DeleteGroupsRequest,
+            IncrementalAlterConfigsRequest,
+            OffsetDeleteRequest,
+            DescribeClusterRequest,
+            DescribeTopicPartitionsRequest
+        ]
+    };
+}
+
 /// Output allowed to a decompressor; small, so that reaching it costs the fuzzer no time.
 const OUTPUT_LIMIT: usize = 256 << 10;
 
@@ -37,7 +76,7 @@ pub fn codec(codec: Codec, data: &[u8]) {
         let (damage, payload) = payload.split_at(damage);
         // Long enough, at times, for more than one block of the format.
         let payload = payload.repeat(1 + usize::from(places / 8) * 64);
-        let mut deflated = compress(codec, None, payload)
+        let mut deflated = compress(codec, None, &payload)
             .expect("memory for a compressor")
             .to_vec();
         for change in damage.chunks_exact(2) {

@@ -27,46 +27,15 @@ fn decode<R: Request>(version: i16, body: &[u8]) {
     }
 }
 
+type Decode = fn(i16, &[u8]);
+
 macro_rules! decoders {
-    ($($request:ident),* $(,)?) => {
+    ($($request:ident),*) => {
         &[$(($request::KEY, decode::<$request> as Decode)),*]
     };
 }
 
-type Decode = fn(i16, &[u8]);
-
-const DECODERS: &[(i16, Decode)] = decoders![
-    ProduceRequest,
-    FetchRequest,
-    ListOffsetsRequest,
-    MetadataRequest,
-    OffsetCommitRequest,
-    OffsetFetchRequest,
-    FindCoordinatorRequest,
-    JoinGroupRequest,
-    HeartbeatRequest,
-    LeaveGroupRequest,
-    SyncGroupRequest,
-    DescribeGroupsRequest,
-    ListGroupsRequest,
-    SaslHandshakeRequest,
-    ApiVersionsRequest,
-    CreateTopicsRequest,
-    DeleteTopicsRequest,
-    DeleteRecordsRequest,
-    InitProducerIdRequest,
-    OffsetForLeaderEpochRequest,
-    DescribeConfigsRequest,
-    AlterConfigsRequest,
-    DescribeLogDirsRequest,
-    SaslAuthenticateRequest,
-    CreatePartitionsRequest,
-    DeleteGroupsRequest,
-    IncrementalAlterConfigsRequest,
-    OffsetDeleteRequest,
-    DescribeClusterRequest,
-    DescribeTopicPartitionsRequest,
-];
+const DECODERS: &[(i16, Decode)] = tidewater_wire_fuzz::each_request!(decoders);
 
 fuzz_target!(
     init: {

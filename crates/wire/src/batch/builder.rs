@@ -94,7 +94,8 @@ impl BatchBuilder {
         }
     }
 
-    /// Adds a record at the next offset. `timestamp` is in milliseconds, −1 for none; a header's name comes first.
+    /// Adds a record at the next offset. `timestamp` is in milliseconds, −1 for none; a header's
+    /// name comes first.
     ///
     /// Fails if a length or the number of records outgrows 31 bits; the batch is then as before.
     pub fn append(
@@ -151,7 +152,8 @@ impl BatchBuilder {
         HEADER_LEN + self.body.len()
     }
 
-    /// The batch. Without records it is an empty one, as compaction leaves behind; a broker refuses that from a producer.
+    /// The batch. Without records it is an empty one, as compaction leaves behind; a broker refuses
+    /// that from a producer.
     ///
     /// Fails if the batch outgrows 31 bits, or if there is no memory to compress it.
     pub fn build(self) -> Result<Bytes, BuildError> {

@@ -1,10 +1,12 @@
-//! Control batches: the commit and abort markers that end a transaction in a partition (KIP-98, `EndTransactionMarker`).
+//! Control batches: the commit and abort markers that end a transaction in a partition (KIP-98,
+//! `EndTransactionMarker`).
 
 use bytes::Bytes;
 
 use super::{BatchBuilder, BatchError, BatchHeader, BatchOptions, BuildError, records};
 
-/// The version of key and value that is written; readers accept later ones, whose first fields are the same.
+/// The version of key and value that is written; readers accept later ones, whose first fields are
+/// the same.
 const VERSION: i16 = 0;
 const ABORT: i16 = 0;
 const COMMIT: i16 = 1;
@@ -18,7 +20,8 @@ pub enum ControlType {
     Abort,
     /// The transaction is to be read.
     Commit,
-    /// Not about transactions: KRaft's own records, or a type newer than this code. Consumers skip them.
+    /// Not about transactions: KRaft's own records, or a type newer than this code. Consumers skip
+    /// them.
     Other(i16),
 }
 
@@ -89,7 +92,8 @@ impl EndTxnMarker {
 }
 
 impl ControlType {
-    /// What the control batch `batch` says. Fails if it is not one, or its record has no complete key.
+    /// What the control batch `batch` says. Fails if it is not one, or its record has no complete
+    /// key.
     pub fn of_batch(batch: &[u8]) -> Result<ControlType, BatchError> {
         control_record(batch, |key, _| {
             let field = key

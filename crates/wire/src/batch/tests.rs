@@ -136,7 +136,9 @@ proptest! {
     }
 
     #[test]
-    fn an_independent_decoder_reads_what_we_build(mut options in options(), records in prop::collection::vec(record(), 1..12)) {
+    fn an_independent_decoder_reads_what_we_build(
+        mut options in options(), records in prop::collection::vec(record(), 1..12),
+    ) {
         options.codec = Codec::None;
         options.base_offset &= 0xffff_ffff;
         // That decoder refuses negative ids.

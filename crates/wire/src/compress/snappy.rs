@@ -1,4 +1,5 @@
-//! Snappy as Kafka's clients write it: xerial's block framing (Java's `SnappyOutputStream`) or one raw block (librdkafka).
+//! Snappy as Kafka's clients write it: xerial's block framing (Java's `SnappyOutputStream`) or one
+//! raw block (librdkafka).
 
 use std::io::{self, Write};
 
@@ -12,7 +13,8 @@ const STREAM_HEADER: [u8; 16] = [
 const MAGIC_LEN: usize = 8;
 /// Java's block size, counted before compression.
 const BLOCK_LEN: usize = 32 * 1024;
-/// No element of a snappy block yields more than this for each byte it takes: a three-byte copy gives at most 64.
+/// No element of a snappy block yields more than this for each byte it takes: a three-byte copy
+/// gives at most 64.
 const MAX_EXPANSION: usize = 22;
 
 /// Why a block gave no bytes.
@@ -94,7 +96,8 @@ impl<'a> SnappyDecoder<'a> {
         if claimed > left {
             return Err(SnappyFault::TooLarge);
         }
-        // The claim comes from the sender: it is believed only as far as the bytes present could bear it out.
+        // The claim comes from the sender: it is believed only as far as the bytes present could
+        // bear it out.
         if claimed > block.len().saturating_mul(MAX_EXPANSION) {
             return Err(SnappyFault::corrupt("a block claims more than it can hold"));
         }
@@ -114,7 +117,8 @@ impl<'a> Input<'a> {
                 block => Ok(block),
             },
             Input::Framed(rest) => {
-                // Java's reader accepts streams joined end to end, so a header may stand before any block.
+                // Java's reader accepts streams joined end to end, so a header may stand before any
+                // block.
                 while rest.starts_with(&STREAM_HEADER[..MAGIC_LEN]) {
                     *rest = rest
                         .get(STREAM_HEADER.len()..)

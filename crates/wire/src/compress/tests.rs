@@ -26,7 +26,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_was_compressed_decompresses_to_the_same(codec in codec(), level in prop::option::of(-5..25i32), data in payload()) {
+    fn what_was_compressed_decompresses_to_the_same(
+        codec in codec(), level in prop::option::of(-5..25i32), data in payload(),
+    ) {
         let bytes = compress(codec, level, &data).unwrap();
         prop_assert_eq!(decompress(codec, &bytes, data.len()).unwrap(), data);
     }
@@ -63,7 +65,9 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_give_an_error_or_bounded_output_but_no_panic(codec in codec(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_give_an_error_or_bounded_output_but_no_panic(
+        codec in codec(), bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
         if let Ok(output) = decompress(codec, &bytes, LIMIT) {
             prop_assert!(output.len() <= LIMIT);
         }
@@ -82,7 +86,8 @@ fn truncated_data_is_an_error_wherever_it_is_cut() {
             .chain([whole.len() - 1])
         {
             let outcome = decompress(codec, &whole[..cut], data.len());
-            // A xerial stream has no end mark, so a cut between two blocks shows only in what the records say.
+            // A xerial stream has no end mark, so a cut between two blocks shows only in what the
+            // records say.
             if codec == Codec::Snappy && outcome.is_ok() {
                 continue;
             }
@@ -178,7 +183,8 @@ fn a_level_beyond_the_range_is_the_nearest_inside() {
     }
 }
 
-/// The window of a zstd frame that does not announce its content size, as a power of two (RFC 8878, 3.1.1.1.2).
+/// The window of a zstd frame that does not announce its content size, as a power of two (RFC 8878,
+/// 3.1.1.1.2).
 fn zstd_window_log(frame: &[u8]) -> u8 {
     assert_eq!(frame[4] & 0b0010_0000, 0, "not a single segment");
     10 + (frame[5] >> 3)

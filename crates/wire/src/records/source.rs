@@ -4,7 +4,8 @@ use super::{RecordError, VARINT_BYTES, varint};
 
 /// Bytes of one record after the other. Reads stay inside the record entered last.
 ///
-/// Public because the types of [`super::RecordWalk`] name it; its two implementations are all there are.
+/// Public because the types of [`super::RecordWalk`] name it; its two implementations are all there
+/// are.
 pub trait Source {
     /// What `take` leaves of the bytes it passes.
     type Chunk;

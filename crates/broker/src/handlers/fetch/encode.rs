@@ -60,7 +60,13 @@ pub(crate) struct Endpoint {
 pub(crate) fn encode(response: Response, correlation_id: i32, version: i16) -> Reply {
     // The first piece is the frame's length, known last.
     let parts = vec![Part::Memory(Bytes::new())];
-    let mut out = Encoder { version, buffer: BytesMut::with_capacity(256), parts, head_bytes: 0, payload_bytes: 0 };
+    let mut out = Encoder {
+        version,
+        buffer: BytesMut::with_capacity(256),
+        parts,
+        head_bytes: 0,
+        payload_bytes: 0,
+    };
     out.buffer.put_i32(correlation_id);
     if out.is_flexible() {
         out.buffer.put_u8(0);
@@ -135,7 +141,11 @@ impl Encoder {
         }
     }
 
-    fn partition_tags(&mut self, diverging_epoch: Option<(i32, i64)>, current_leader: Option<(i32, i32)>) {
+    fn partition_tags(
+        &mut self,
+        diverging_epoch: Option<(i32, i64)>,
+        current_leader: Option<(i32, i32)>,
+    ) {
         let diverging = diverging_epoch.map(|(epoch, end_offset)| {
             let mut body = BytesMut::with_capacity(13);
             body.put_i32(epoch);
@@ -150,8 +160,10 @@ impl Encoder {
             body.put_u8(0);
             body
         });
-        let tags: Vec<(u32, &[u8])> =
-            [(0, &diverging), (1, &leader)].into_iter().filter_map(|(tag, body)| Some((tag, &**body.as_ref()?))).collect();
+        let tags: Vec<(u32, &[u8])> = [(0, &diverging), (1, &leader)]
+            .into_iter()
+            .filter_map(|(tag, body)| Some((tag, &**body.as_ref()?)))
+            .collect();
         self.tagged(&tags);
     }
 
@@ -188,7 +200,10 @@ impl Encoder {
     /// An array's or a byte string's length.
     fn length(&mut self, len: usize) {
         if self.is_flexible() {
-            put_unsigned_varint(&mut self.buffer, u32::try_from(len).unwrap_or(u32::MAX - 1) + 1);
+            put_unsigned_varint(
+                &mut self.buffer,
+                u32::try_from(len).unwrap_or(u32::MAX - 1) + 1,
+            );
         } else {
             self.buffer.put_i32(i32::try_from(len).unwrap_or(i32::MAX));
         }
@@ -198,7 +213,8 @@ impl Encoder {
         if self.is_flexible() {
             put_compact_string(&mut self.buffer, value);
         } else {
-            self.buffer.put_i16(i16::try_from(value.len()).unwrap_or(i16::MAX));
+            self.buffer
+                .put_i16(i16::try_from(value.len()).unwrap_or(i16::MAX));
             self.buffer.put_slice(value.as_bytes());
         }
     }
@@ -259,7 +275,8 @@ fn put_unsigned_varint(buffer: &mut BytesMut, mut value: u32) {
 #[cfg(test)]
 mod tests {
     use wire::messages::fetch_response::{
-        AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+        AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+        PartitionData,
     };
     use wire::messages::{BrokerId, FetchResponse, ProducerId, TopicName};
     use wire::{StrBytes, codec};
@@ -287,18 +304,34 @@ mod tests {
             diverging_epoch: full.then_some((3, 99)),
             current_leader: full.then_some((1, 4)),
             aborted: full.then(|| vec![(5, 6), (7, 8)]),
-            records: if records.is_empty() { Vec::new() } else { vec![LogSlice::Memory(Bytes::from_static(records))] },
+            records: if records.is_empty() {
+                Vec::new()
+            } else {
+                vec![LogSlice::Memory(Bytes::from_static(records))]
+            },
         };
-        let topic = |name: &str, partitions| TopicResponse { name: name.into(), id: Uuid::from_u128(42), partitions };
+        let topic = |name: &str, partitions| TopicResponse {
+            name: name.into(),
+            id: Uuid::from_u128(42),
+            partitions,
+        };
         Response {
             throttle_time_ms: 11,
             error_code: 0,
             session_id: 77,
             topics: vec![
-                topic("a", vec![partition(0, b"batch", false), partition(1, b"", true)]),
+                topic(
+                    "a",
+                    vec![partition(0, b"batch", false), partition(1, b"", true)],
+                ),
                 topic("b", vec![partition(2, &[9; 300], true)]),
             ],
-            endpoints: vec![Endpoint { node_id: 1, host: "h".into(), port: 9092, rack: None }],
+            endpoints: vec![Endpoint {
+                node_id: 1,
+                host: "h".into(),
+                port: 9092,
+                rack: None,
+            }],
         }
     }
 
@@ -312,39 +345,49 @@ mod tests {
                 .with_aborted_transactions(p.aborted.as_ref().map(|list| {
                     list.iter()
                         .map(|(id, first)| {
-                            AbortedTransaction::default().with_producer_id(ProducerId(*id)).with_first_offset(*first)
+                            AbortedTransaction::default()
+                                .with_producer_id(ProducerId(*id))
+                                .with_first_offset(*first)
                         })
                         .collect()
                 }))
                 .with_preferred_read_replica(BrokerId(-1))
-                .with_records(Some(p.records.iter().fold(Bytes::new(), |_, slice| match slice {
-                    LogSlice::Memory(bytes) => bytes.clone(),
-                    LogSlice::File { .. } => Bytes::new(),
-                })));
+                .with_records(Some(p.records.iter().fold(
+                    Bytes::new(),
+                    |_, slice| match slice {
+                        LogSlice::Memory(bytes) => bytes.clone(),
+                        LogSlice::File { .. } => Bytes::new(),
+                    },
+                )));
             data.log_start_offset = p.log_start_offset;
             if version >= 12 {
                 if let Some((epoch, end)) = p.diverging_epoch {
-                    data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end);
+                    data.diverging_epoch = EpochEndOffset::default()
+                        .with_epoch(epoch)
+                        .with_end_offset(end);
                 }
                 if let Some((id, epoch)) = p.current_leader {
-                    data.current_leader =
-                        LeaderIdAndEpoch::default().with_leader_id(BrokerId(id)).with_leader_epoch(epoch);
+                    data.current_leader = LeaderIdAndEpoch::default()
+                        .with_leader_id(BrokerId(id))
+                        .with_leader_epoch(epoch);
                 }
             }
             data
         };
-        let mut out = FetchResponse::default().with_throttle_time_ms(response.throttle_time_ms).with_responses(
-            response
-                .topics
-                .iter()
-                .map(|t| {
-                    FetchableTopicResponse::default()
-                        .with_topic(TopicName(StrBytes::from_string(t.name.clone())))
-                        .with_topic_id(t.id)
-                        .with_partitions(t.partitions.iter().map(partition).collect())
-                })
-                .collect(),
-        );
+        let mut out = FetchResponse::default()
+            .with_throttle_time_ms(response.throttle_time_ms)
+            .with_responses(
+                response
+                    .topics
+                    .iter()
+                    .map(|t| {
+                        FetchableTopicResponse::default()
+                            .with_topic(TopicName(StrBytes::from_string(t.name.clone())))
+                            .with_topic_id(t.id)
+                            .with_partitions(t.partitions.iter().map(partition).collect())
+                    })
+                    .collect(),
+            );
         if version >= 7 {
             out.session_id = response.session_id;
         }
@@ -366,16 +409,26 @@ mod tests {
     #[test]
     fn every_version_is_byte_for_byte_what_the_crate_would_have_written() {
         for version in super::super::MIN..=super::super::MAX {
-            let expected = codec::encode_response(&theirs(&ours(), version), 123, 1, version).expect("encodes");
-            assert_eq!(flat(&encode(ours(), 123, version)), &expected[..], "v{version}");
+            let expected = codec::encode_response(&theirs(&ours(), version), 123, 1, version)
+                .expect("encodes");
+            assert_eq!(
+                flat(&encode(ours(), 123, version)),
+                &expected[..],
+                "v{version}"
+            );
         }
     }
 
     #[test]
     fn an_empty_answer_is_well_formed_at_every_version() {
         for version in super::super::MIN..=super::super::MAX {
-            let expected = codec::encode_response(&FetchResponse::default(), 1, 1, version).expect("encodes");
-            assert_eq!(flat(&encode(Response::default(), 1, version)), &expected[..], "v{version}");
+            let expected =
+                codec::encode_response(&FetchResponse::default(), 1, 1, version).expect("encodes");
+            assert_eq!(
+                flat(&encode(Response::default(), 1, version)),
+                &expected[..],
+                "v{version}"
+            );
         }
     }
 }

@@ -37,11 +37,17 @@ impl FromStr for StartAt {
             _ => match text.split_at_checked(1) {
                 Some(("+", count)) => number(count).map(StartAt::AfterStart),
                 Some(("-", count)) => number(count).map(StartAt::BeforeEnd),
-                Some(("@", time)) => return number(time).map_or_else(|| time_of(time), |millis| Ok(StartAt::Time(millis))),
+                Some(("@", time)) => {
+                    return number(time)
+                        .map_or_else(|| time_of(time), |millis| Ok(StartAt::Time(millis)));
+                }
                 _ => number(text).map(StartAt::Offset),
             },
         };
-        parsed.ok_or_else(|| "there are start, end, 47, +2 (after the start), -3 (before the end) and @TIME".to_owned())
+        parsed.ok_or_else(|| {
+            "there are start, end, 47, +2 (after the start), -3 (before the end) and @TIME"
+                .to_owned()
+        })
     }
 }
 
@@ -49,14 +55,19 @@ impl FromStr for StartAt {
 fn time_of(text: &str) -> Result<StartAt, String> {
     if let Some(ago) = text.strip_prefix('-') {
         if let Ok(span) = ago.parse::<SignedDuration>() {
-            return Ok(StartAt::Ago(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)));
+            return Ok(StartAt::Ago(
+                i64::try_from(span.as_millis()).unwrap_or(i64::MAX),
+            ));
         }
     } else if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(StartAt::Time(time.as_millisecond()));
     } else if let Ok(time) = format!("{text}T00:00:00Z").parse::<Timestamp>() {
         return Ok(StartAt::Time(time.as_millisecond()));
     }
-    Err("a time is @1700000000000 (milliseconds), @2026-01-31, @2026-01-31T12:00:00Z or @-1h30m".to_owned())
+    Err(
+        "a time is @1700000000000 (milliseconds), @2026-01-31, @2026-01-31T12:00:00Z or @-1h30m"
+            .to_owned(),
+    )
 }
 
 #[cfg(test)]
@@ -74,7 +85,10 @@ mod tests {
             ("-3", StartAt::BeforeEnd(3)),
             ("@1700000000000", StartAt::Time(1_700_000_000_000)),
             ("@2023-11-14T22:13:20Z", StartAt::Time(1_700_000_000_000)),
-            ("@2023-11-14T23:13:20+01:00", StartAt::Time(1_700_000_000_000)),
+            (
+                "@2023-11-14T23:13:20+01:00",
+                StartAt::Time(1_700_000_000_000),
+            ),
             ("@2023-11-14", StartAt::Time(1_699_920_000_000)),
             ("@-1h30m", StartAt::Ago(5_400_000)),
         ] {
@@ -84,7 +98,18 @@ mod tests {
 
     #[test]
     fn what_is_no_offset_is_refused() {
-        for wrong in ["", "begin", "+", "-", "@", "--3", "+-3", "1.5", "@yesterday", "99999999999999999999"] {
+        for wrong in [
+            "",
+            "begin",
+            "+",
+            "-",
+            "@",
+            "--3",
+            "+-3",
+            "1.5",
+            "@yesterday",
+            "99999999999999999999",
+        ] {
             assert!(wrong.parse::<StartAt>().is_err(), "{wrong}");
         }
     }

@@ -101,12 +101,17 @@ impl Template {
 
 /// The verb after a `%`, with its option in braces.
 fn verb(rest: &mut &str) -> Result<Piece, String> {
-    let letter = rest.chars().next().ok_or("a % stands at the end; write %% for a percent sign")?;
+    let letter = rest
+        .chars()
+        .next()
+        .ok_or("a % stands at the end; write %% for a percent sign")?;
     *rest = &rest[letter.len_utf8()..];
     let option = match rest.strip_prefix('{') {
         None => None,
         Some(after) => {
-            let (option, after) = after.split_once('}').ok_or_else(|| format!("the brace after %{letter} is not closed"))?;
+            let (option, after) = after
+                .split_once('}')
+                .ok_or_else(|| format!("the brace after %{letter} is not closed"))?;
             *rest = after;
             Some(option)
         }
@@ -115,7 +120,9 @@ fn verb(rest: &mut &str) -> Result<Piece, String> {
         None => Ok(Coding::Raw),
         Some("hex") => Ok(Coding::Hex),
         Some("base64") => Ok(Coding::Base64),
-        Some(other) => Err(format!("%{letter} can be {{hex}} or {{base64}}, not {{{other}}}")),
+        Some(other) => Err(format!(
+            "%{letter} can be {{hex}} or {{base64}}, not {{{other}}}"
+        )),
     };
     let piece = match letter {
         'k' => return Ok(Piece::Key(coding()?)),
@@ -130,7 +137,11 @@ fn verb(rest: &mut &str) -> Result<Piece, String> {
         'V' | 'S' => Piece::ValueLength,
         'h' => Piece::Headers,
         'H' => Piece::HeaderCount,
-        _ => return Err(format!("%{letter} means nothing; there are %t %p %o %e %k %v %K %V %h %H %d %%")),
+        _ => {
+            return Err(format!(
+                "%{letter} means nothing; there are %t %p %o %e %k %v %K %V %h %H %d %%"
+            ));
+        }
     };
     match option {
         None => Ok(piece),
@@ -143,7 +154,9 @@ impl Coding {
         let bytes = bytes.unwrap_or_default();
         match self {
             Coding::Raw => out.extend_from_slice(bytes),
-            Coding::Hex => bytes.iter().for_each(|byte| put(out, format_args!("{byte:02x}"))),
+            Coding::Hex => bytes
+                .iter()
+                .for_each(|byte| put(out, format_args!("{byte:02x}"))),
             Coding::Base64 => out.extend_from_slice(crate::output::base64(bytes).as_bytes()),
         }
     }
@@ -190,8 +203,14 @@ mod tests {
 
     fn shown(format: &str) -> String {
         let mut builder = BatchBuilder::new(BatchOptions::default());
-        let headers = [("trace", Some(&b"7"[..])), ("empty", Some(b"")), ("null", None)];
-        builder.append(1_700_000_000_123, Some(b"k"), Some(b"\x00v"), &headers).unwrap();
+        let headers = [
+            ("trace", Some(&b"7"[..])),
+            ("empty", Some(b"")),
+            ("null", None),
+        ];
+        builder
+            .append(1_700_000_000_123, Some(b"k"), Some(b"\x00v"), &headers)
+            .unwrap();
         let batch = builder.build().unwrap();
         let records = records(&batch, 1 << 20).unwrap();
         let record = records.iter().next().unwrap().unwrap();
@@ -212,15 +231,32 @@ mod tests {
 
     #[test]
     fn every_verb_shows_its_part_of_the_record() {
-        assert_eq!(shown("%t/%p@%o e%e %k\\t%d\\n"), "orders/3@42 e5 k\t1700000000123\n");
+        assert_eq!(
+            shown("%t/%p@%o e%e %k\\t%d\\n"),
+            "orders/3@42 e5 k\t1700000000123\n"
+        );
         assert_eq!(shown("%K %V %H|%h"), "1 2 3|trace=7,empty=,null");
-        assert_eq!(shown("%v{hex} %s{base64} %d{iso}"), "0076 AHY= 2023-11-14T22:13:20.123Z");
+        assert_eq!(
+            shown("%v{hex} %s{base64} %d{iso}"),
+            "0076 AHY= 2023-11-14T22:13:20.123Z"
+        );
         assert_eq!(shown("100%% \\x41\\\\ é"), "100% A\\ é");
     }
 
     #[test]
     fn what_means_nothing_is_refused() {
-        for wrong in ["%q", "%", "%v{octal}", "%v{hex", "%o{hex}", "\\q", "\\", "\\x4", "\\xzz", "\\x+1"] {
+        for wrong in [
+            "%q",
+            "%",
+            "%v{octal}",
+            "%v{hex",
+            "%o{hex}",
+            "\\q",
+            "\\",
+            "\\x4",
+            "\\xzz",
+            "\\x+1",
+        ] {
             assert!(Template::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -20,7 +20,11 @@ pub(super) struct SegmentReader {
 
 impl SegmentReader {
     pub(super) fn new(file: File, size: u64) -> SegmentReader {
-        SegmentReader { input: BufReader::with_capacity(BUFFER_BYTES, file), position: 0, size }
+        SegmentReader {
+            input: BufReader::with_capacity(BUFFER_BYTES, file),
+            position: 0,
+            size,
+        }
     }
 
     /// The next whole batch, header and records; `None` at the end of the file, or where only the zeros of preallocated
@@ -35,7 +39,8 @@ impl SegmentReader {
         if batch.iter().all(|byte| *byte == 0) && self.only_zeros_follow()? {
             return Ok(None);
         }
-        let header = BatchHeader::parse_prefix(&batch).with_context(|| format!("no batch; {left} bytes are left"))?;
+        let header = BatchHeader::parse_prefix(&batch)
+            .with_context(|| format!("no batch; {left} bytes are left"))?;
         let length = header.total_len() as u64;
         if length > left {
             bail!("the batch takes {length} bytes, and {left} are left");
@@ -116,7 +121,16 @@ mod tests {
         let mut torn = [batch(b"a"), batch(b"b")].concat();
         torn.pop();
         let second = batch(b"b").len();
-        assert_eq!(read_all(&torn), (1, Some(format!("the batch takes {second} bytes, and {} are left", second - 1))));
+        assert_eq!(
+            read_all(&torn),
+            (
+                1,
+                Some(format!(
+                    "the batch takes {second} bytes, and {} are left",
+                    second - 1
+                ))
+            )
+        );
 
         let mut zeros_then_more = batch(b"a");
         zeros_then_more.extend([0; 100]);

@@ -25,25 +25,37 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const CHUNKS_WAITING: usize = 4;
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// The size of what is to be read, where it is a file.
+pub(super) fn size_of_stdin() -> Option<u64> {
+    let stat = rustix::fs::fstat(io::stdin()).ok()?;
+    let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+    u64::try_from(stat.st_size).ok().filter(|_| is_file)
+}
+
 /// Reads on a thread of its own, since stdin blocks. Whatever is there is handed over at once, so that what somebody types or
 /// `tail -f` prints goes out line by line.
-pub(super) fn read(input: impl Read + Send + 'static, cut: Cut) -> mpsc::Receiver<io::Result<Chunk>> {
+pub(super) fn read(
+    input: impl Read + Send + 'static,
+    cut: Cut,
+) -> mpsc::Receiver<io::Result<Chunk>> {
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
-    let spawned = thread::Builder::new().name("tidewater-input".to_owned()).spawn({
-        let sender = sender.clone();
-        move || {
-            let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
-            loop {
-                let chunk = next_chunk(&mut input, &cut);
-                let ended = !matches!(&chunk, Ok(chunk) if chunk.bytes > 0);
-                // An empty chunk is the end of the input, and needs no telling.
-                let tell = chunk.is_err() || !ended;
-                if (tell && sender.blocking_send(chunk).is_err()) || ended {
-                    return;
+    let spawned = thread::Builder::new()
+        .name("tidewater-input".to_owned())
+        .spawn({
+            let sender = sender.clone();
+            move || {
+                let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
+                loop {
+                    let chunk = next_chunk(&mut input, &cut);
+                    let ended = !matches!(&chunk, Ok(chunk) if chunk.bytes > 0);
+                    // An empty chunk is the end of the input, and needs no telling.
+                    let tell = chunk.is_err() || !ended;
+                    if (tell && sender.blocking_send(chunk).is_err()) || ended {
+                        return;
+                    }
                 }
             }
-        }
-    });
+        });
     if let Err(error) = spawned {
         // The queue is empty, so there is room.
         let _ = sender.try_send(Err(error));
@@ -71,7 +83,11 @@ fn next_chunk(input: &mut impl BufReadExt, cut: &Cut) -> io::Result<Chunk> {
 }
 
 /// Reads up to and including the delimiter, which is left out of the record; 0 at the end of the input.
-fn read_record(input: &mut impl BufRead, delimiter: &[u8], record: &mut Vec<u8>) -> io::Result<usize> {
+fn read_record(
+    input: &mut impl BufRead,
+    delimiter: &[u8],
+    record: &mut Vec<u8>,
+) -> io::Result<usize> {
     let last = delimiter.last().copied().unwrap_or(b'\n');
     loop {
         let read = input.read_until(last, record)?;
@@ -99,7 +115,9 @@ impl<R: Read> BufReadExt for BufReader<R> {
 
 /// Splits a record at the first key delimiter; without one there is no key.
 pub(super) fn split_key<'a>(record: &'a [u8], delimiter: &[u8]) -> (Option<&'a [u8]>, &'a [u8]) {
-    let at = record.windows(delimiter.len().max(1)).position(|window| window == delimiter);
+    let at = record
+        .windows(delimiter.len().max(1))
+        .position(|window| window == delimiter);
     match at {
         Some(at) => (Some(&record[..at]), &record[at + delimiter.len()..]),
         None => (None, record),
@@ -111,10 +129,21 @@ mod tests {
     use super::*;
 
     fn records(input: &'static [u8], delimiter: &str) -> Vec<String> {
-        let mut receiver = read(input, Cut { delimiter: delimiter.as_bytes().to_vec() });
+        let mut receiver = read(
+            input,
+            Cut {
+                delimiter: delimiter.as_bytes().to_vec(),
+            },
+        );
         let mut records = Vec::new();
         while let Some(chunk) = receiver.blocking_recv() {
-            records.extend(chunk.unwrap().records.into_iter().map(|record| String::from_utf8(record).unwrap()));
+            records.extend(
+                chunk
+                    .unwrap()
+                    .records
+                    .into_iter()
+                    .map(|record| String::from_utf8(record).unwrap()),
+            );
         }
         records
     }

@@ -12,7 +12,10 @@ impl Partitioner {
     /// For a topic of so many partitions; `start` decides where records without a key begin.
     pub(super) fn new(partitions: i32, start: u32) -> Partitioner {
         let partitions = partitions.max(1);
-        Partitioner { partitions, current: modulo(start, partitions) }
+        Partitioner {
+            partitions,
+            current: modulo(start, partitions),
+        }
     }
 
     /// The partition for a record with this key.
@@ -44,11 +47,18 @@ fn murmur2(bytes: &[u8]) -> u32 {
     let words = bytes.chunks_exact(4);
     let tail = words.remainder();
     for word in words {
-        let word = word.iter().rev().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)).wrapping_mul(M);
+        let word = word
+            .iter()
+            .rev()
+            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            .wrapping_mul(M);
         hash = hash.wrapping_mul(M) ^ (word ^ word >> 24).wrapping_mul(M);
     }
     if !tail.is_empty() {
-        let rest = tail.iter().rev().fold(0_u32, |rest, byte| rest << 8 | u32::from(*byte));
+        let rest = tail
+            .iter()
+            .rev()
+            .fold(0_u32, |rest, byte| rest << 8 | u32::from(*byte));
         hash = (hash ^ rest).wrapping_mul(M);
     }
     hash = (hash ^ hash >> 13).wrapping_mul(M);
@@ -67,7 +77,10 @@ mod tests {
             ("foobar", -790_332_482),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            (
+                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+                -58_897_971,
+            ),
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
