@@ -4,6 +4,6 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/../lib/common.sh"
-need javac openjdk-17-jdk-headless
+need javac default-jdk-headless
 libs=$(maven_libs "${VERSIONED:-$here}")
 exec java -XX:TieredStopAtLevel=1 -Xmx512m -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp "$libs/*" "$here/Compat.java"

@@ -2,7 +2,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/../lib/common.sh"
-need java openjdk-17-jre-headless
+need java default-jre-headless
 need python3 python3
 libs=$(maven_libs "$here")
 export TOOL_VERSION TOOL_JAVA

@@ -8,13 +8,15 @@ say() { printf '%s\n' "$*" >&2; }
 
 die() { say "$@"; exit 1; }
 
-# need COMMAND PACKAGE: the Debian package that brings a command, installed by root, named for anybody else.
-need() {
-  command -v "$1" > /dev/null && return
-  say "installing $2 with apt-get"
-  [ "$(id -u)" = 0 ] || die "$1 is missing: apt-get install $2"
-  apt-get install -y -qq "$2" > /dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$2" > /dev/null; } >&2
+# apt_install PACKAGE: installs it where this is root, and names it for anybody else.
+apt_install() {
+  [ "$(id -u)" = 0 ] || die "missing: apt-get install $1"
+  say "installing $1 with apt-get"
+  apt-get install -y -qq "$1" > /dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$1" > /dev/null; } >&2
 }
+
+# need COMMAND PACKAGE: the Debian package that brings a command.
+need() { command -v "$1" > /dev/null || apt_install "$2"; }
 
 # maven_libs FOLDER: prints a folder with the jars that FOLDER/pom.xml names, fetched once for each content of it.
 maven_libs() {
@@ -36,7 +38,7 @@ python_venv() {
   if [ ! -f "$venv/complete" ]; then
     say "installing $(tr '\n' ' ' < "$1/requirements.txt")with pip into $venv"
     rm -rf "$venv"
-    python3 -m venv "$venv" || { need python3-venv-is-missing python3-venv; python3 -m venv "$venv"; }
+    python3 -m venv "$venv" 2> /dev/null || { apt_install python3-venv && python3 -m venv "$venv"; } >&2
     "$venv/bin/pip" install -q --disable-pip-version-check -r "$1/requirements.txt" >&2
     touch "$venv/complete"
   fi

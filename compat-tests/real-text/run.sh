@@ -11,7 +11,7 @@ source "$here/../lib/common.sh"
 source "$here/../lib/broker.sh"
 need kcat kcat
 need python3 python3
-need java openjdk-17-jre-headless
+need java default-jre-headless
 
 scenarios=("$@")
 [ $# -gt 0 ] || scenarios=(plain:none plain:gzip plain:snappy plain:lz4 plain:zstd restart:none restart:zstd kill:none kill:lz4)

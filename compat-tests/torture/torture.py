@@ -3,6 +3,7 @@
     torture.py kill [--rounds N] [--seed N]     SIGKILL at random instants, restart at once
     torture.py full-disk                        a tmpfs runs full and gets space again, without a restart
     torture.py full-disk-restart                the same, and the broker is killed and started while the disk is full
+    torture.py enospc                           as full-disk, with no space kept in reserve: the write itself fails
 
 Each producer is idempotent and numbers its records. In the end every acknowledged record must be at the offset that the
 acknowledgement named, no record twice, and the records of one producer in one partition in the order they were sent.
@@ -221,7 +222,9 @@ def kill(options, scratch):
         broker.kill()
 
 
-def full_disk(options, scratch, restart=False):
+def full_disk(options, scratch):
+    if options.scenario == "enospc":
+        os.environ["BROKER_SET"] = "storage.disk.hard.free.percent=0 storage.disk.soft.free.percent=0"
     disk = f"{scratch}/disk"
     os.mkdir(disk)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192m", "tmpfs", disk], check=True)
@@ -253,7 +256,7 @@ def full_disk(options, scratch, restart=False):
         places, _ = read_all(broker.bootstrap)
         if len(places) < last:
             raise Failed(f"on the full disk {len(places)} records can be read, {last} are acknowledged")
-        if restart:
+        if options.scenario == "full-disk-restart":
             broker.kill()
             broker.start()
             print("started on the full disk", flush=True)
@@ -276,7 +279,7 @@ def full_disk(options, scratch, restart=False):
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("scenario", choices=("kill", "full-disk", "full-disk-restart"))
+    parser.add_argument("scenario", choices=("kill", "full-disk", "full-disk-restart", "enospc"))
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args()
@@ -287,7 +290,7 @@ def main():
             if options.scenario == "kill":
                 kill(options, scratch)
             else:
-                full_disk(options, scratch, options.scenario == "full-disk-restart")
+                full_disk(options, scratch)
         except Failed as failed:
             print(f"FAIL {options.scenario} (seed {options.seed}): {failed}", flush=True)
             code = 1

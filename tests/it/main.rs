@@ -7,4 +7,5 @@ mod fetch;
 mod produce;
 mod restart;
 mod topics;
+mod versions;
 mod wire;

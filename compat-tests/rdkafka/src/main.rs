@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures::executor::block_on;
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigEntry, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier,
-    TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigEntry, ConfigSource, NewPartitions, NewTopic,
+    ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -31,7 +31,11 @@ const LATEST: usize = 150;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
-type Fields = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Option<Vec<u8>>)>);
+type Fields = (
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Vec<(String, Option<Vec<u8>>)>,
+);
 
 struct Suite {
     bootstrap: String,
@@ -47,7 +51,10 @@ fn main() -> ExitCode {
     let bootstrap = env::var("BOOTSTRAP").unwrap_or_else(|_| "127.0.0.1:9092".to_owned());
     let now_ms = now_ms();
     let mut suite = Suite {
-        admin: ClientConfig::new().set("bootstrap.servers", &bootstrap).create().expect("the settings are valid"),
+        admin: ClientConfig::new()
+            .set("bootstrap.servers", &bootstrap)
+            .create()
+            .expect("the settings are valid"),
         bootstrap,
         run: format!("compat-rdkafka-{now_ms:x}"),
         base_ms: now_ms - 600_000,
@@ -55,11 +62,18 @@ fn main() -> ExitCode {
         keep_going: env::var("KEEP_GOING").is_ok_and(|value| value == "1"),
         counts: [0; 3],
     };
-    println!("client rdkafka 0.39.0 (librdkafka {})", rdkafka::util::get_rdkafka_version().1);
+    println!(
+        "client rdkafka 0.39.0 (librdkafka {})",
+        rdkafka::util::get_rdkafka_version().1
+    );
     suite.all();
     let [passed, failed, skipped] = suite.counts;
     println!("{passed} passed, {failed} failed, {skipped} skipped");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 impl Suite {
@@ -71,7 +85,10 @@ impl Suite {
         self.step("list-topics", |s| s.list_topics());
         for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
             self.step(&format!("produce-{codec}"), |s| {
-                s.write(codec, &[("compression.type", codec), ("enable.idempotence", "true")])
+                s.write(
+                    codec,
+                    &[("compression.type", codec), ("enable.idempotence", "true")],
+                )
             });
             self.step(&format!("consume-{codec}"), |s| s.read(codec));
         }
@@ -80,11 +97,20 @@ impl Suite {
         self.step("produce-acks0", |s| s.write("acks0", &[("acks", "0")]));
         self.step("consume-acks0", |s| s.read_unacknowledged());
         self.step("seek", |s| s.read_from("none", 1, 42));
-        self.step("watermarks", |s| (0..3).try_for_each(|p| s.ends(&s.topic("zstd"), p, (0, EACH))));
-        self.step("offset-earliest", |s| s.offset("earliest", Offset::Beginning, Offset::Offset(0)));
-        self.step("offset-latest", |s| s.offset("latest", Offset::End, Offset::Offset(EACH)));
+        self.step("watermarks", |s| {
+            (0..3).try_for_each(|p| s.ends(&s.topic("zstd"), p, (0, EACH)))
+        });
+        self.step("offset-earliest", |s| {
+            s.offset("earliest", Offset::Beginning, Offset::Offset(0))
+        });
+        self.step("offset-latest", |s| {
+            s.offset("latest", Offset::End, Offset::Offset(EACH))
+        });
         self.step("offset-by-time", |s| s.offset_by_time());
-        self.skip("offset-max-timestamp", "the crate has no ListOffsets of the admin client");
+        self.skip(
+            "offset-max-timestamp",
+            "the crate has no ListOffsets of the admin client",
+        );
         self.step("error-unknown-topic", |s| s.unknown_topic());
         self.step("error-too-large", Self::too_large);
         self.step("error-invalid-timestamp", Self::invalid_timestamp);
@@ -92,16 +118,26 @@ impl Suite {
         self.step("error-unsupported-version", |s| s.unsupported_version());
         self.step("error-unknown-api", |s| s.unknown_api());
         self.step("error-topic-exists", |s| {
-            refused("create again", Code::TopicAlreadyExists, s.create(&s.topic("main"), 1, 1, &[]))
+            refused(
+                "create again",
+                Code::TopicAlreadyExists,
+                s.create(&s.topic("main"), 1, 1, &[]),
+            )
         });
         self.step("error-invalid-partitions", |s| s.invalid_partitions());
         self.step("error-invalid-replication", |s| {
-            refused("create with 99 replicas", Code::InvalidReplicationFactor, s.create(&s.topic("r99"), 1, 99, &[]))
+            refused(
+                "create with 99 replicas",
+                Code::InvalidReplicationFactor,
+                s.create(&s.topic("r99"), 1, 99, &[]),
+            )
         });
         self.step("error-invalid-name", |s| s.invalid_name());
         self.step("error-bad-config", |s| s.bad_config());
         self.step("delete-records", |s| s.delete_records());
-        self.step("delete-topics", |s| s.created.iter().try_for_each(|topic| Ok(s.delete(topic)?)));
+        self.step("delete-topics", |s| {
+            s.created.iter().try_for_each(|topic| Ok(s.delete(topic)?))
+        });
         self.step("error-deleted-topic", |s| s.deleted_topic());
     }
 
@@ -116,7 +152,14 @@ impl Suite {
             }
             Err(wrong) => {
                 self.counts[1] += 1;
-                println!("FAIL {name}: {}", wrong.to_string().split_whitespace().collect::<Vec<_>>().join(" "));
+                println!(
+                    "FAIL {name}: {}",
+                    wrong
+                        .to_string()
+                        .split_whitespace()
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                );
             }
         }
     }
@@ -131,7 +174,9 @@ impl Suite {
     }
 
     fn options() -> AdminOptions {
-        AdminOptions::new().request_timeout(Some(DEADLINE)).operation_timeout(Some(DEADLINE))
+        AdminOptions::new()
+            .request_timeout(Some(DEADLINE))
+            .operation_timeout(Some(DEADLINE))
     }
 
     fn config(&self) -> ClientConfig {
@@ -142,55 +187,83 @@ impl Suite {
 
     // Topics
 
-    fn create(&self, topic: &str, count: i32, replication: i32, configs: &[(&str, &str)]) -> Result<(), KafkaError> {
+    fn create(
+        &self,
+        topic: &str,
+        count: i32,
+        replication: i32,
+        configs: &[(&str, &str)],
+    ) -> Result<(), KafkaError> {
         let new = NewTopic::new(topic, count, TopicReplication::Fixed(replication));
-        let new = configs.iter().fold(new, |new, (key, value)| new.set(key, value));
-        one(block_on(self.admin.create_topics([&new], &Self::options()))?)
+        let new = configs
+            .iter()
+            .fold(new, |new, (key, value)| new.set(key, value));
+        one(block_on(
+            self.admin.create_topics([&new], &Self::options()),
+        )?)
     }
 
     fn make(&mut self, kind: &str, count: usize, configs: &[(&str, &str)]) -> Outcome<String> {
         let topic = self.topic(kind);
         self.created.push(topic.clone());
         self.create(&topic, count as i32, 1, configs)?;
-        until("partitions of the new topic", &Ok(count), || self.partition_count(&topic))?;
+        until("partitions of the new topic", &Ok(count), || {
+            self.partition_count(&topic)
+        })?;
         Ok(topic)
     }
 
     fn grow(&self, count: usize) -> Result<(), KafkaError> {
         let topic = self.topic("main");
         let wanted = NewPartitions::new(&topic, count);
-        one(block_on(self.admin.create_partitions([&wanted], &Self::options()))?)
+        one(block_on(
+            self.admin.create_partitions([&wanted], &Self::options()),
+        )?)
     }
 
     fn delete(&self, topic: &str) -> Result<(), KafkaError> {
-        one(block_on(self.admin.delete_topics(&[topic], &Self::options()))?)
+        one(block_on(
+            self.admin.delete_topics(&[topic], &Self::options()),
+        )?)
     }
 
     fn configs(&self, topic: &str) -> Result<BTreeMap<String, ConfigEntry>, KafkaError> {
         let resource = ResourceSpecifier::Topic(topic);
         let mut answers = block_on(self.admin.describe_configs([&resource], &Self::options()))?;
         let described = answers.remove(0).map_err(KafkaError::AdminOp)?;
-        Ok(described.entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect())
+        Ok(described
+            .entries
+            .into_iter()
+            .map(|entry| (entry.name.clone(), entry))
+            .collect())
     }
 
     fn set_on(&self, topic: &str) -> Result<BTreeMap<String, String>, KafkaError> {
         let on_topic = |entry: &ConfigEntry| entry.source == ConfigSource::DynamicTopic;
         let entries = self.configs(topic)?.into_values().filter(on_topic);
-        Ok(entries.map(|entry| (entry.name, entry.value.unwrap_or_default())).collect())
+        Ok(entries
+            .map(|entry| (entry.name, entry.value.unwrap_or_default()))
+            .collect())
     }
 
     /// AlterConfigs: what is not named falls back to its default.
     fn alter(&self, topic: &str, configs: &[(&str, &str)]) -> Result<(), KafkaError> {
         let wanted = AlterConfig::new(ResourceSpecifier::Topic(topic));
-        let wanted = configs.iter().fold(wanted, |wanted, (key, value)| wanted.set(key, value));
+        let wanted = configs
+            .iter()
+            .fold(wanted, |wanted, (key, value)| wanted.set(key, value));
         let mut answers = block_on(self.admin.alter_configs([&wanted], &Self::options()))?;
-        answers.remove(0).map(drop).map_err(|(_, code)| KafkaError::AdminOp(code))
+        answers
+            .remove(0)
+            .map(drop)
+            .map_err(|(_, code)| KafkaError::AdminOp(code))
     }
 
     /// Through a consumer, which asks the broker not to create the topic.
     fn partition_count(&self, topic: &str) -> Result<usize, Code> {
         let metadata = self.consumer().fetch_metadata(Some(topic), DEADLINE);
-        let metadata = metadata.map_err(|error| error.rdkafka_error_code().unwrap_or(Code::Unknown))?;
+        let metadata =
+            metadata.map_err(|error| error.rdkafka_error_code().unwrap_or(Code::Unknown))?;
         let described = &metadata.topics()[0];
         match described.error() {
             Some(error) => Err(error.into()),
@@ -200,7 +273,11 @@ impl Suite {
 
     fn listed(&self) -> Outcome<BTreeSet<String>> {
         let metadata = self.consumer().fetch_metadata(None, DEADLINE)?;
-        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+        Ok(metadata
+            .topics()
+            .iter()
+            .map(|topic| topic.name().to_owned())
+            .collect())
     }
 
     fn create_topic(&mut self) -> Outcome {
@@ -211,35 +288,62 @@ impl Suite {
 
     fn describe_topic(&self) -> Outcome {
         let main = self.topic("main");
-        until("partitions", &Ok(PARTITIONS), || self.partition_count(&main))?;
+        until("partitions", &Ok(PARTITIONS), || {
+            self.partition_count(&main)
+        })?;
         let metadata = self.consumer().fetch_metadata(Some(&main), DEADLINE)?;
         for (number, partition) in metadata.topics()[0].partitions().iter().enumerate() {
             equal("partition number", number as i32, partition.id())?;
-            require(partition.leader() >= 0, || format!("partition {number} has no leader"))?;
+            require(partition.leader() >= 0, || {
+                format!("partition {number} has no leader")
+            })?;
             equal("replicas", &[partition.leader()][..], partition.replicas())?;
-            equal("in-sync replicas", &[partition.leader()][..], partition.isr())?;
+            equal(
+                "in-sync replicas",
+                &[partition.leader()][..],
+                partition.isr(),
+            )?;
         }
         equal("configs", owned(&TOPIC_CONFIGS), self.set_on(&main)?)?;
         let configs = self.configs(&main)?;
-        let segment = configs.get("segment.bytes").ok_or("DescribeConfigs does not name segment.bytes")?;
-        equal("segment.bytes", Some("1073741824"), segment.value.as_deref())?;
-        equal("source of segment.bytes", &ConfigSource::Default, &segment.source)
+        let segment = configs
+            .get("segment.bytes")
+            .ok_or("DescribeConfigs does not name segment.bytes")?;
+        equal(
+            "segment.bytes",
+            Some("1073741824"),
+            segment.value.as_deref(),
+        )?;
+        equal(
+            "source of segment.bytes",
+            &ConfigSource::Default,
+            &segment.source,
+        )
     }
 
     fn alter_config(&self) -> Outcome {
-        let (main, wanted) = (self.topic("main"), [("retention.ms", "10800000"), ("cleanup.policy", "delete")]);
+        let (main, wanted) = (
+            self.topic("main"),
+            [("retention.ms", "10800000"), ("cleanup.policy", "delete")],
+        );
         self.alter(&main, &wanted)?;
-        until("configs after altering", &Some(owned(&wanted)), || self.set_on(&main).ok())
+        until("configs after altering", &Some(owned(&wanted)), || {
+            self.set_on(&main).ok()
+        })
     }
 
     fn create_partitions(&self) -> Outcome {
         self.grow(PARTITIONS + 2)?;
-        until("partitions after growing", &Ok(PARTITIONS + 2), || self.partition_count(&self.topic("main")))
+        until("partitions after growing", &Ok(PARTITIONS + 2), || {
+            self.partition_count(&self.topic("main"))
+        })
     }
 
     fn list_topics(&self) -> Outcome {
         let main = self.topic("main");
-        until("the topic is listed", &Some(true), || self.listed().ok().map(|all| all.contains(&main)))
+        until("the topic is listed", &Some(true), || {
+            self.listed().ok().map(|all| all.contains(&main))
+        })
     }
 
     // Records
@@ -249,7 +353,12 @@ impl Suite {
     }
 
     /// The offset of each record, in the order given, or the first error.
-    fn produce(&self, topic: &str, settings: &[(&str, &str)], records: &[Produced]) -> Result<Vec<i64>, KafkaError> {
+    fn produce(
+        &self,
+        topic: &str,
+        settings: &[(&str, &str)],
+        records: &[Produced],
+    ) -> Result<Vec<i64>, KafkaError> {
         let mut config = self.config();
         config.set("linger.ms", "5");
         settings.iter().for_each(|(key, value)| {
@@ -278,20 +387,37 @@ impl Suite {
 
     fn write(&mut self, kind: &str, settings: &[(&str, &str)]) -> Outcome {
         let topic = self.make(kind, PARTITIONS, &[])?;
-        let record =
-            |i| Produced { partition: (i % PARTITIONS) as i32, timestamp: Some(self.timestamp(i)), fields: fields(i) };
-        let offsets = self.produce(&topic, settings, &(0..COUNT).map(record).collect::<Vec<_>>())?;
+        let record = |i| Produced {
+            partition: (i % PARTITIONS) as i32,
+            timestamp: Some(self.timestamp(i)),
+            fields: fields(i),
+        };
+        let offsets = self.produce(
+            &topic,
+            settings,
+            &(0..COUNT).map(record).collect::<Vec<_>>(),
+        )?;
         if kind == "acks0" {
             // Nobody tells the producer an offset.
             return Ok(());
         }
-        equal("offsets", (0..COUNT).map(|i| (i / PARTITIONS) as i64).collect(), offsets)
+        equal(
+            "offsets",
+            (0..COUNT).map(|i| (i / PARTITIONS) as i64).collect(),
+            offsets,
+        )
     }
 
     fn consumer(&self) -> BaseConsumer {
         let mut config = self.config();
-        config.set("group.id", &self.run).set("enable.auto.commit", "false").set("auto.offset.reset", "error");
-        config.set("enable.partition.eof", "true").create().expect("the settings are valid")
+        config
+            .set("group.id", &self.run)
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "error");
+        config
+            .set("enable.partition.eof", "true")
+            .create()
+            .expect("the settings are valid")
     }
 
     /// All records from the given offsets to the ends of their partitions.
@@ -301,7 +427,8 @@ impl Suite {
             assigned.add_partition_offset(topic, *partition, Offset::Offset(*start))?;
         }
         consumer.assign(&assigned)?;
-        let (mut records, mut ended, end) = (Vec::new(), BTreeSet::new(), Instant::now() + DEADLINE);
+        let (mut records, mut ended, end) =
+            (Vec::new(), BTreeSet::new(), Instant::now() + DEADLINE);
         while ended.len() < starts.len() && Instant::now() < end {
             match consumer.poll(Duration::from_millis(200)) {
                 None => {}
@@ -318,25 +445,44 @@ impl Suite {
         let records = self.consume(topic, &starts)?;
         equal("records read", wanted as usize, records.len())?;
         for record in records {
-            let next = starts.get_mut(&record.partition()).ok_or("a record of a partition that was not assigned")?;
+            let next = starts
+                .get_mut(&record.partition())
+                .ok_or("a record of a partition that was not assigned")?;
             equal("offset order", *next, record.offset())?;
             *next += 1;
             let i = record.offset() as usize * PARTITIONS + record.partition() as usize;
-            equal(&format!("timestamp of record {i}"), Some(self.timestamp(i)), record.timestamp().to_millis())?;
-            equal(&format!("key, value and headers of record {i}"), fields(i), fields_of(&record))?;
+            equal(
+                &format!("timestamp of record {i}"),
+                Some(self.timestamp(i)),
+                record.timestamp().to_millis(),
+            )?;
+            equal(
+                &format!("key, value and headers of record {i}"),
+                fields(i),
+                fields_of(&record),
+            )?;
         }
         Ok(())
     }
 
     fn read(&self, kind: &str) -> Outcome {
-        self.check(&self.topic(kind), (0..PARTITIONS as i32).map(|partition| (partition, 0)).collect())
+        self.check(
+            &self.topic(kind),
+            (0..PARTITIONS as i32)
+                .map(|partition| (partition, 0))
+                .collect(),
+        )
     }
 
     /// Nobody said that the records have arrived, so they may still be on their way.
     fn read_unacknowledged(&self) -> Outcome {
         let topic = self.topic("acks0");
         for partition in 0..PARTITIONS as i32 {
-            let ends = || self.consumer().fetch_watermarks(&topic, partition, DEADLINE).ok();
+            let ends = || {
+                self.consumer()
+                    .fetch_watermarks(&topic, partition, DEADLINE)
+                    .ok()
+            };
             until("ends of the partition", &Some((0, EACH)), ends)?;
         }
         self.read("acks0")
@@ -349,7 +495,12 @@ impl Suite {
     // Offsets
 
     fn ends(&self, topic: &str, partition: i32, expected: (i64, i64)) -> Outcome {
-        equal("ends", expected, self.consumer().fetch_watermarks(topic, partition, DEADLINE)?)
+        equal(
+            "ends",
+            expected,
+            self.consumer()
+                .fetch_watermarks(topic, partition, DEADLINE)?,
+        )
     }
 
     /// Of partition 0, which holds the record with the latest timestamp.
@@ -363,7 +514,9 @@ impl Suite {
     }
 
     fn offset(&self, what: &str, wanted: Offset, expected: Offset) -> Outcome {
-        ["none", "lz4"].iter().try_for_each(|kind| equal(what, expected, self.look_up(kind, wanted)?))
+        ["none", "lz4"]
+            .iter()
+            .try_for_each(|kind| equal(what, expected, self.look_up(kind, wanted)?))
     }
 
     fn offset_by_time(&self) -> Outcome {
@@ -371,13 +524,25 @@ impl Suite {
         for kind in ["none", "gzip", "zstd"] {
             for (what, wanted_ms, expected) in [
                 ("at a record's time", self.timestamp(30), Offset::Offset(10)),
-                ("between two records", self.timestamp(30) + 1, Offset::Offset(11)),
+                (
+                    "between two records",
+                    self.timestamp(30) + 1,
+                    Offset::Offset(11),
+                ),
                 ("before all", 1, Offset::Offset(0)),
-                ("of the latest time", self.timestamp(LATEST), Offset::Offset(latest as i64)),
+                (
+                    "of the latest time",
+                    self.timestamp(LATEST),
+                    Offset::Offset(latest as i64),
+                ),
                 // The broker's -1, which librdkafka reads as the end.
                 ("after all", self.timestamp(LATEST) + 1, Offset::End),
             ] {
-                equal(what, expected, self.look_up(kind, Offset::Offset(wanted_ms))?)?;
+                equal(
+                    what,
+                    expected,
+                    self.look_up(kind, Offset::Offset(wanted_ms))?,
+                )?;
             }
         }
         Ok(())
@@ -387,49 +552,91 @@ impl Suite {
 
     fn unknown_topic(&self) -> Outcome {
         let unknown = self.topic("unknown");
-        equal("describe", Err(Code::UnknownTopicOrPartition), self.partition_count(&unknown))?;
-        refused("delete", Code::UnknownTopicOrPartition, self.delete(&unknown))?;
+        equal(
+            "describe",
+            Err(Code::UnknownTopicOrPartition),
+            self.partition_count(&unknown),
+        )?;
+        refused(
+            "delete",
+            Code::UnknownTopicOrPartition,
+            self.delete(&unknown),
+        )?;
         // The crate drops the error code of DescribeConfigs; a topic that exists has configs.
         equal("configs", BTreeMap::new(), self.set_on(&unknown)?)?;
-        equal("describe after looking", Err(Code::UnknownTopicOrPartition), self.partition_count(&unknown))
+        equal(
+            "describe after looking",
+            Err(Code::UnknownTopicOrPartition),
+            self.partition_count(&unknown),
+        )
     }
 
     fn too_large(&mut self) -> Outcome {
         let topic = self.make("small", 1, &[("max.message.bytes", "10000")])?;
-        refused("20,000 bytes", Code::MessageSizeTooLarge, self.produce(&topic, &[], &[Produced::of(20_000, None)]))?;
-        equal("offset of the next record", vec![0], self.produce(&topic, &[], &[Produced::of(5_000, None)])?)
+        refused(
+            "20,000 bytes",
+            Code::MessageSizeTooLarge,
+            self.produce(&topic, &[], &[Produced::of(20_000, None)]),
+        )?;
+        equal(
+            "offset of the next record",
+            vec![0],
+            self.produce(&topic, &[], &[Produced::of(5_000, None)])?,
+        )
     }
 
     fn invalid_timestamp(&mut self) -> Outcome {
-        let bounds = [("message.timestamp.before.max.ms", "60000"), ("message.timestamp.after.max.ms", "60000")];
+        let bounds = [
+            ("message.timestamp.before.max.ms", "60000"),
+            ("message.timestamp.after.max.ms", "60000"),
+        ];
         let topic = self.make("bounded", 1, &bounds)?;
         for distance_ms in [-3_600_000, 3_600_000] {
             let record = Produced::of(1, Some(now_ms() + distance_ms));
             let what = format!("timestamp {distance_ms} ms from now");
-            refused(&what, Code::InvalidTimestamp, self.produce(&topic, &[], &[record]))?;
+            refused(
+                &what,
+                Code::InvalidTimestamp,
+                self.produce(&topic, &[], &[record]),
+            )?;
         }
         let record = Produced::of(1, Some(now_ms()));
-        equal("offset of a record in time", vec![0], self.produce(&topic, &[], &[record])?)
+        equal(
+            "offset of a record in time",
+            vec![0],
+            self.produce(&topic, &[], &[record])?,
+        )
     }
 
     fn out_of_range(&self, kind: &str, offset: i64) -> Outcome {
         let read = self.consume(&self.topic(kind), &[(0, offset)].into());
-        let code = read.as_ref().err().and_then(|error| error.downcast_ref::<KafkaError>()?.rdkafka_error_code());
+        let code = read
+            .as_ref()
+            .err()
+            .and_then(|error| error.downcast_ref::<KafkaError>()?.rdkafka_error_code());
         // librdkafka's own code for "out of range, and no reset to fall back on".
         equal("reading out of range", Some(Code::AutoOffsetReset), code)
     }
 
     fn invalid_partitions(&self) -> Outcome {
         // librdkafka itself refuses to ask for 0 partitions; growing by too little is left to the broker.
-        [1, PARTITIONS + 2]
-            .iter()
-            .try_for_each(|count| refused(&format!("grow to {count}"), Code::InvalidPartitions, self.grow(*count)))
+        [1, PARTITIONS + 2].iter().try_for_each(|count| {
+            refused(
+                &format!("grow to {count}"),
+                Code::InvalidPartitions,
+                self.grow(*count),
+            )
+        })
     }
 
     fn invalid_name(&self) -> Outcome {
-        ["a b", "ä", &"x".repeat(250)]
-            .iter()
-            .try_for_each(|name| refused(&format!("create {name}"), Code::InvalidTopic, self.create(name, 1, 1, &[])))
+        ["a b", "ä", &"x".repeat(250)].iter().try_for_each(|name| {
+            refused(
+                &format!("create {name}"),
+                Code::InvalidTopic,
+                self.create(name, 1, 1, &[]),
+            )
+        })
     }
 
     fn bad_config(&self) -> Outcome {
@@ -446,7 +653,11 @@ impl Suite {
             let main = self.topic("main");
             let before = self.set_on(&main)?;
             self.alter(&main, &[bad])?;
-            equal(&format!("configs after trying {bad:?}"), before, self.set_on(&main)?)?;
+            equal(
+                &format!("configs after trying {bad:?}"),
+                before,
+                self.set_on(&main)?,
+            )?;
         }
         Ok(())
     }
@@ -466,13 +677,23 @@ impl Suite {
         self.ends(&topic, 0, (20, EACH))?;
         self.out_of_range("none", 19)?;
         self.read_from("none", 0, 20)?;
-        refused("delete beyond the end", Code::OffsetOutOfRange, self.delete_before(&topic, 100_000))
+        refused(
+            "delete beyond the end",
+            Code::OffsetOutOfRange,
+            self.delete_before(&topic, 100_000),
+        )
     }
 
     fn deleted_topic(&self) -> Outcome {
         let gone = Err(Code::UnknownTopicOrPartition);
-        until("describing a deleted topic", &gone, || self.partition_count(&self.topic("main")))?;
-        let left = self.listed()?.into_iter().filter(|topic| topic.starts_with(&self.run)).collect::<Vec<_>>();
+        until("describing a deleted topic", &gone, || {
+            self.partition_count(&self.topic("main"))
+        })?;
+        let left = self
+            .listed()?
+            .into_iter()
+            .filter(|topic| topic.starts_with(&self.run))
+            .collect::<Vec<_>>();
         equal("topics left", Vec::<String>::new(), left)
     }
 
@@ -489,25 +710,52 @@ impl Suite {
         let mut socket = self.connect()?;
         let v99 = [0, 18, 0, 99, 0, 0, 0, 7, 0, 1, b'x', 0, 2, b'x', 2, b'1', 0];
         let answer = exchange(&mut socket, &v99)?;
-        require(answer.len() >= 10, || format!("ApiVersions v99: an answer of {} bytes", answer.len()))?;
-        equal("correlation id and error of ApiVersions v99", &[0, 0, 0, 7, 0, 35][..], &answer[..6])?;
-        let keys = answer[6..10].iter().fold(0, |sum, byte| sum * 256 + usize::from(*byte));
+        require(answer.len() >= 10, || {
+            format!("ApiVersions v99: an answer of {} bytes", answer.len())
+        })?;
+        equal(
+            "correlation id and error of ApiVersions v99",
+            &[0, 0, 0, 7, 0, 35][..],
+            &answer[..6],
+        )?;
+        let keys = answer[6..10]
+            .iter()
+            .fold(0, |sum, byte| sum * 256 + usize::from(*byte));
         require(keys > 0, || "ApiVersions v99: no API keys".to_owned())?;
         equal("length of the v0 body", 10 + 6 * keys, answer.len())?;
         let answer = exchange(&mut socket, &[0, 18, 0, 0, 0, 0, 0, 8, 0, 1, b'x'])?;
-        equal("correlation id and error of ApiVersions v0", Some(&[0, 0, 0, 8, 0, 0][..]), answer.get(..6))
+        equal(
+            "correlation id and error of ApiVersions v0",
+            Some(&[0, 0, 0, 8, 0, 0][..]),
+            answer.get(..6),
+        )
     }
 
     fn unknown_api(&self) -> Outcome {
-        match exchange(&mut self.connect()?, &[0x27, 0x0f, 0, 0, 0, 0, 0, 7, 0, 1, b'x']) {
-            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Ok(()),
-            other => Err(format!("API key 9999: expected a closed connection, got {other:?}").into()),
+        match exchange(
+            &mut self.connect()?,
+            &[0x27, 0x0f, 0, 0, 0, 0, 0, 7, 0, 1, b'x'],
+        ) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+                ) =>
+            {
+                Ok(())
+            }
+            other => {
+                Err(format!("API key 9999: expected a closed connection, got {other:?}").into())
+            }
         }
     }
 }
 
-const TOPIC_CONFIGS: [(&str, &str); 3] =
-    [("retention.ms", "7200000"), ("max.message.bytes", "200000"), ("cleanup.policy", "delete")];
+const TOPIC_CONFIGS: [(&str, &str); 3] = [
+    ("retention.ms", "7200000"),
+    ("max.message.bytes", "200000"),
+    ("cleanup.policy", "delete"),
+];
 
 struct Produced {
     partition: i32,
@@ -520,15 +768,24 @@ impl Produced {
     fn of(size: usize, timestamp: Option<i64>) -> Produced {
         let mut state = 1_u64;
         let noise = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 56) as u8
         });
-        Produced { partition: 0, timestamp, fields: (None, Some(noise.take(size).collect()), Vec::new()) }
+        Produced {
+            partition: 0,
+            timestamp,
+            fields: (None, Some(noise.take(size).collect()), Vec::new()),
+        }
     }
 
     fn headers(&self) -> OwnedHeaders {
         let insert = |all: OwnedHeaders, (key, value): &(String, Option<Vec<u8>>)| {
-            all.insert(Header { key, value: value.as_ref() })
+            all.insert(Header {
+                key,
+                value: value.as_ref(),
+            })
         };
         self.fields.2.iter().fold(OwnedHeaders::new(), insert)
     }
@@ -550,7 +807,11 @@ fn fields(i: usize) -> Fields {
     let headers = match i % 4 {
         1 => vec![header("n", Some(i.to_string().as_bytes()))],
         2 => vec![header("twice", Some(b"1")), header("twice", Some(b"2"))],
-        3 => vec![header("bin", Some(&[0, 0xff, 0x80])), header("empty", Some(&[])), header("null", None)],
+        3 => vec![
+            header("bin", Some(&[0, 0xff, 0x80])),
+            header("empty", Some(&[])),
+            header("null", None),
+        ],
         _ => Vec::new(),
     };
     (key, value, headers)
@@ -558,17 +819,29 @@ fn fields(i: usize) -> Fields {
 
 fn fields_of(record: &OwnedMessage) -> Fields {
     let headers = record.headers().map(|headers| {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+            .collect()
     });
-    (record.key().map(<[u8]>::to_vec), record.payload().map(<[u8]>::to_vec), headers.unwrap_or_default())
+    (
+        record.key().map(<[u8]>::to_vec),
+        record.payload().map(<[u8]>::to_vec),
+        headers.unwrap_or_default(),
+    )
 }
 
 fn owned(configs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    configs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
 }
 
 /// The crate's own look-up leaves out what admin calls answer.
@@ -581,7 +854,10 @@ fn code(error: &KafkaError) -> Option<Code> {
 
 /// The one result of an admin call about one topic.
 fn one(mut answers: Vec<Result<String, (String, Code)>>) -> Result<(), KafkaError> {
-    answers.remove(0).map(drop).map_err(|(_, code)| KafkaError::AdminOp(code))
+    answers
+        .remove(0)
+        .map(drop)
+        .map_err(|(_, code)| KafkaError::AdminOp(code))
 }
 
 fn exchange(socket: &mut TcpStream, request: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -599,7 +875,9 @@ fn require(holds: bool, message: impl FnOnce() -> String) -> Outcome {
 
 fn equal<T: PartialEq + Debug>(what: &str, expected: T, actual: T) -> Outcome {
     let holds = expected == actual;
-    require(holds, || format!("{what}: expected {expected:?}, got {actual:?}"))
+    require(holds, || {
+        format!("{what}: expected {expected:?}, got {actual:?}")
+    })
 }
 
 fn refused<T: Debug>(what: &str, expected: Code, result: Result<T, KafkaError>) -> Outcome {

@@ -1,7 +1,7 @@
 //! The metadata store of a single node: a small RocksDB of its own, with etcd's revisions, compares and watches.
 //!
-//! One transaction is one synchronous write batch, so what was answered `Applied` survives a crash, and a batch that was cut
-//! short by one is not there at all. When a write fails (usually: the disk is full) the database is opened again at once, because
+//! One transaction is one write batch, synchronous unless it says that another one follows; so what was answered `Applied`
+//! survives a crash, and a batch that was cut short by one is not there at all. When a write fails (usually: the disk is full) the database is opened again at once, because
 //! only what it then reads back says whether the write is durable; a reserve of disk space, given up at that moment, lets
 //! metadata be written on a full disk, above all the deletion of topics.
 
@@ -52,13 +52,13 @@ impl EmbeddedStore {
     /// [`StoreError::Unavailable`] when the directory cannot be written or another process has it open;
     /// [`StoreError::Corrupt`] when its contents cannot be trusted.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        create_directory(path)
-            .map_err(|error| StoreError::Unavailable { reason: format!("{}: {error}", path.display()) })?;
+        create_directory(path).map_err(|error| StoreError::Unavailable {
+            reason: format!("{}: {error}", path.display()),
+        })?;
         let mut reserve = Reserve::find(path);
         let database = match Database::open(path) {
-            Err(first) if !reserve.release() => return Err(first),
-            Err(_) => Database::open(path)?,
-            Ok(database) => database,
+            Err(full) if reserve.gave_way_to(&full) => Database::open(path)?,
+            opened => opened?,
         };
         reserve.hold();
         let revision = database.revision();
@@ -183,7 +183,7 @@ impl State {
         #[cfg(test)]
         self.faults.on_open()?;
         let database = match Database::open(&self.path) {
-            Err(_) if self.reserve.release() => Database::open(&self.path)?,
+            Err(full) if self.reserve.gave_way_to(&full) => Database::open(&self.path)?,
             opened => opened?,
         };
         self.revision = database.revision();
@@ -202,16 +202,16 @@ impl State {
             };
             let events = database.events(txn, revision)?;
             #[cfg(not(test))]
-            let written = database.write(&events, revision);
+            let written = database.write(&events, revision, !txn.deferred);
             #[cfg(test)]
             let written = self
                 .faults
-                .around_write(|| database.write(&events, revision));
+                .around_write(|| database.write(&events, revision, !txn.deferred));
             let Err(failure) = written else {
                 return Ok(self.applied(Batch { revision, events }, history));
             };
             tracing::warn!(%failure, revision, "a metadata write failed; opening the database again");
-            let room_made = self.reserve.release();
+            let room_made = self.reserve.gave_way_to(&failure);
             if let Err(still) = self.reopen() {
                 return Ok(Outcome::Unknown {
                     reason: format!("{failure}; then {still}"),

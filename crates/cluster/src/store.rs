@@ -66,6 +66,9 @@ pub struct Txn {
     pub compares: Vec<Compare>,
     /// The changes. No key is named twice.
     pub ops: Vec<Op>,
+    /// Whether a store may answer before the change is on disk, because nobody is told of it before a later transaction is, which
+    /// brings this one with it. A crash of the process loses neither; etcd does not know the difference.
+    pub deferred: bool,
 }
 
 impl Txn {

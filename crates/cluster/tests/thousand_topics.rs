@@ -80,3 +80,51 @@ fn cpu_seconds() -> f64 {
         .filter_map(|&field: &usize| fields.get(field)?.parse::<u64>().ok());
     ticks.sum::<u64>() as f64 / 100.0
 }
+
+#[tokio::test]
+#[ignore = "a figure for capacity planning: a hundred thousand partitions on one node"]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "it measures, and prints what it measured"
+)]
+async fn twenty_thousand_topics_fit_into_one_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let before = resident_mib();
+    let began = (Instant::now(), cpu_seconds());
+    for request in 0..10 {
+        let names = (0..2_000).map(|number| format!("topic-{request}-{number}"));
+        node.create_many(names, 5).await;
+    }
+    let (elapsed, cpu) = (began.0.elapsed(), cpu_seconds() - began.1);
+    println!(
+        "create 100,000 partitions: {elapsed:.2?}, {cpu:.2} s of CPU, {} MiB more",
+        resident_mib() - before
+    );
+    let began = (Instant::now(), cpu_seconds());
+    node.create("one-more", 1).await.unwrap();
+    println!(
+        "create one more: {:.2?}, {:.2} s of CPU",
+        began.0.elapsed(),
+        cpu_seconds() - began.1
+    );
+    node.stop().await;
+    let began = (Instant::now(), cpu_seconds());
+    let node = Node::start(dir.path()).await;
+    println!(
+        "start again: {:.2?}, {:.2} s of CPU",
+        began.0.elapsed(),
+        cpu_seconds() - began.1
+    );
+    assert_eq!(node.controller.image().topic_count(), 20_001);
+    node.stop().await;
+}
+
+/// Memory that this process has in RAM.
+fn resident_mib() -> i64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<i64>().ok());
+    kib.unwrap_or(0) / 1024
+}

@@ -108,11 +108,15 @@ pub(crate) struct Partition {
 impl Client {
     /// Connects to the first bootstrap server that answers.
     pub(crate) async fn connect(args: &ConnectArgs) -> anyhow::Result<Client> {
-        let bootstrap = args
-            .bootstrap_server
-            .iter()
-            .map(|server| with_port(server))
+        // An empty variable says as much as none.
+        let named = args.bootstrap_server.iter().map(|server| server.trim());
+        let mut bootstrap: Vec<String> = named
+            .filter(|server| !server.is_empty())
+            .map(with_port)
             .collect();
+        if bootstrap.is_empty() {
+            bootstrap.push(with_port("localhost"));
+        }
         let mut client = Client {
             bootstrap,
             timeout: args.timeout,
@@ -306,16 +310,39 @@ impl Client {
         }
     }
 
-    /// An id and epoch for an idempotent producer (KIP-98); `None` from a cluster that gives none.
+    /// An id and epoch for an idempotent producer (KIP-98); `None` from a cluster that gives this client none.
     pub(crate) async fn producer_id(&mut self) -> anyhow::Result<Option<(i64, i16)>> {
-        let link = self.seed().await?;
-        let Ok(version) = link.version::<InitProducerIdRequest>() else {
-            return Ok(None);
+        let (timeout, mut last) = (self.timeout, None);
+        let given = async {
+            loop {
+                let link = self.seed().await?;
+                let Ok(version) = link.version::<InitProducerIdRequest>() else {
+                    return Ok(None);
+                };
+                let request = InitProducerIdRequest::default()
+                    .with_transactional_id(None)
+                    .with_transaction_timeout_ms(i32::MAX);
+                let response = link.call(&request, version).await?;
+                let code = ResponseError::try_from_code(response.error_code);
+                match link.accept("get a producer id", response.error_code, None) {
+                    Ok(()) => return Ok(Some((response.producer_id.0, response.producer_epoch))),
+                    Err(_) if code == Some(ResponseError::ClusterAuthorizationFailed) => {
+                        return Ok(None);
+                    }
+                    Err(refusal) if code.is_some_and(|code| code.is_retriable()) => {
+                        last = Some(refusal)
+                    }
+                    Err(refusal) => return Err(refusal.into()),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
         };
-        let request = InitProducerIdRequest::default().with_transaction_timeout_ms(i32::MAX);
-        let response = link.call(&request, version).await?;
-        let given = response.error_code == 0;
-        Ok(given.then_some((response.producer_id.0, response.producer_epoch)))
+        match tokio::time::timeout(timeout, given).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(last.map_or_else(|| anyhow!("no producer id in time"), anyhow::Error::from))
+            }
+        }
     }
 
     /// First offset and end offset of each partition.
@@ -544,6 +571,7 @@ impl Link {
             .with_topic_id(topic.id)
             .with_partition_data(data.collect());
         let request = ProduceRequest::default()
+            .with_transactional_id(None)
             .with_acks(acks.code)
             .with_timeout_ms(acks.timeout_ms)
             .with_topic_data(vec![data]);
@@ -679,7 +707,6 @@ fn api_name<R>() -> &'static str {
 
 /// A bootstrap server may leave out Kafka's port.
 fn with_port(server: &str) -> String {
-    let server = server.trim();
     let has_port = match server.rsplit_once(':') {
         // The colons of a bare IPv6 address are not followed by a port.
         Some((host, port)) => {
@@ -703,7 +730,7 @@ mod tests {
         for (given, dialled) in [
             ("localhost", "localhost:9092"),
             ("kafka:9093", "kafka:9093"),
-            (" 10.0.0.1 ", "10.0.0.1:9092"),
+            ("10.0.0.1", "10.0.0.1:9092"),
             ("[::1]:9093", "[::1]:9093"),
             ("[::1]", "[::1]:9092"),
             ("::1", "[::1]:9092"),

@@ -25,6 +25,8 @@ use wire::Bytes;
 use wire::batch::{BatchBuilder, BatchOptions};
 
 const PARTITIONS: usize = 16;
+/// What the submitting thread writes itself.
+const INLINE: usize = 64 << 10;
 
 /// One way of keeping batches.
 trait Engine {
@@ -199,31 +201,17 @@ impl storage::Clock for WallClock {
 }
 
 impl Ours {
-    fn new(dir: &Path, every_write: bool, in_flight: usize) -> Self {
+    fn new(dir: &Path, every_write: bool, in_flight: usize, inline_append_bytes: usize) -> Self {
         let mut options = StoreOptions::new(vec![dir.join("store")], "bench", 1);
         options.tail_cache_bytes = 32 << 20;
+        options.inline_append_bytes = inline_append_bytes;
         let registry = prometheus::Registry::new();
         let store = Store::open(options, Arc::new(WallClock), Arc::new(NoEvents), &registry)
             .expect("the store opens");
         let flush_messages = if every_write { 1 } else { i64::MAX };
-        let log_options = Arc::new(LogOptions {
-            flush_messages,
-            ..LogOptions::default()
-        });
-        let log = |partition| {
-            let key = LogKey {
-                topic_id: Uuid::from_u128(1),
-                partition,
-            };
-            let log = store
-                .create_log(key, "bench", Arc::clone(&log_options))
-                .expect("the log is created");
-            log.become_leader(0).expect("the first epoch");
-            log.set_sole_replica(true);
-            log
-        };
-        let logs = (0..i32::try_from(PARTITIONS).expect("few"))
-            .map(log)
+        let count = i32::try_from(PARTITIONS).expect("few");
+        let logs = (0..count)
+            .map(|partition| create_log(&store, partition, flush_messages))
             .collect();
         let (sender, receiver) = mpsc::channel();
         Self {
@@ -239,14 +227,11 @@ impl Ours {
 
 impl Engine for Ours {
     fn append(&mut self, partitions: &[usize], group: &[Bytes], _sync: bool) {
-        let job = |(partition, batch): (&usize, &Bytes)| AppendJob {
-            log: Arc::clone(&self.logs[*partition]),
-            // A broker receives each request into a buffer of its own; here the copy stands for that.
-            batch: Bytes::copy_from_slice(batch),
-            leader_epoch: 0,
-            origin: Origin::Client,
-        };
-        let jobs = partitions.iter().zip(group).map(job).collect();
+        let jobs = partitions
+            .iter()
+            .zip(group)
+            .map(|(partition, batch)| job(&self.logs[*partition], batch))
+            .collect();
         let sender = self.sender.clone();
         self.store.append(
             jobs,
@@ -327,14 +312,23 @@ fn arguments() -> Arguments {
 type MakeEngine = fn(&Path) -> Box<dyn Engine>;
 
 /// A row of the first table: name and engine. Groups are four batches of different partitions.
-const APPEND_ROWS: [(&str, MakeEngine); 6] = [
+const APPEND_ROWS: [(&str, MakeEngine); 8] = [
     ("file per partition (the limit)", |dir| {
         Box::new(FilePerPartition::new(dir))
     }),
-    ("this store", |dir| Box::new(Ours::new(dir, false, 1))),
-    ("this store, 16 groups in flight", |dir| {
-        Box::new(Ours::new(dir, false, 16))
+    ("this store", |dir| {
+        Box::new(Ours::new(dir, false, 1, INLINE))
     }),
+    ("this store, writer thread only", |dir| {
+        Box::new(Ours::new(dir, false, 1, 0))
+    }),
+    ("this store, 16 groups in flight", |dir| {
+        Box::new(Ours::new(dir, false, 16, INLINE))
+    }),
+    (
+        "this store, 16 groups in flight, writer thread only",
+        |dir| Box::new(Ours::new(dir, false, 16, 0)),
+    ),
     ("shared file + RocksDB index", |dir| {
         Box::new(SharedFile::new(dir))
     }),
@@ -355,10 +349,10 @@ const SYNC_ROWS: [(&str, MakeEngine); 5] = [
         Box::new(SharedFile::new(dir))
     }),
     ("synced: this store's journal", |dir| {
-        Box::new(Ours::new(dir, true, 1))
+        Box::new(Ours::new(dir, true, 1, INLINE))
     }),
     ("synced: this store's journal, 4 groups in flight", |dir| {
-        Box::new(Ours::new(dir, true, 4))
+        Box::new(Ours::new(dir, true, 4, INLINE))
     }),
     ("synced: RocksDB WAL", |dir| {
         Box::new(RocksValues::new(dir, false))
@@ -414,6 +408,93 @@ fn main() {
         };
         say(&row(&arguments.dir, name, *make, &load));
     }
+    if wanted("opening") {
+        say("\nopening, with many logs and after a crash");
+        measure_opening(&arguments.dir, 10_000, 64);
+        measure_opening(&arguments.dir, 16, arguments.mib * 5);
+    }
+}
+
+/// What opening costs: many logs, and much data after a crash.
+fn measure_opening(dir: &Path, logs: i32, mib: usize) {
+    let dir = tempfile::tempdir_in(dir).expect("a directory to work in");
+    let path = dir.path().join("store");
+    let open = || {
+        let mut options = StoreOptions::new(vec![path.clone()], "bench", 1);
+        options.tail_cache_bytes = 32 << 20;
+        let registry = prometheus::Registry::new();
+        let start = Instant::now();
+        let opened =
+            Store::open_with_summary(options, Arc::new(WallClock), Arc::new(NoEvents), &registry);
+        let (store, summary) = opened.expect("the store opens");
+        say(&format!(
+            "| open: {summary:?} | {:.0} ms | RSS {} MiB |",
+            start.elapsed().as_secs_f64() * 1e3,
+            resident_mib()
+        ));
+        store
+    };
+    let store = open();
+    let start = Instant::now();
+    let created: Vec<_> = (0..logs)
+        .map(|partition| create_log(&store, partition, i64::MAX))
+        .collect();
+    say(&format!(
+        "| create {logs} logs | {:.0} ms | RSS {} MiB |",
+        start.elapsed().as_secs_f64() * 1e3,
+        resident_mib()
+    ));
+    let batch = batch(16 << 10);
+    for n in 0..(mib << 20) / batch.len() {
+        let log = &created[n % created.len().min(PARTITIONS)];
+        let (sender, receiver) = mpsc::channel();
+        store.append(
+            vec![job(log, &batch)],
+            Box::new(move |_| sender.send(()).expect("somebody waits")),
+        );
+        receiver.recv().expect("appends are answered");
+    }
+    drop((created, store));
+    let store = open();
+    store.close().expect("the store closes");
+    drop(store);
+    drop(open());
+}
+
+fn create_log(store: &Store, partition: i32, flush_messages: i64) -> Arc<PartitionLog> {
+    let key = LogKey {
+        topic_id: Uuid::from_u128(1),
+        partition,
+    };
+    let options = LogOptions {
+        flush_messages,
+        ..LogOptions::default()
+    };
+    let log = store
+        .create_log(key, "bench", Arc::new(options))
+        .expect("the log is created");
+    log.become_leader(0).expect("the first epoch");
+    log.set_sole_replica(true);
+    log
+}
+
+fn job(log: &Arc<PartitionLog>, batch: &Bytes) -> AppendJob {
+    // A broker receives each request into a buffer of its own; here the copy stands for that.
+    let batch = Bytes::copy_from_slice(batch);
+    AppendJob {
+        log: Arc::clone(log),
+        batch,
+        leader_epoch: 0,
+        origin: Origin::Client,
+    }
+}
+
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0)
+        / 1024
 }
 
 struct Load {

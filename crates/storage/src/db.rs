@@ -217,6 +217,7 @@ impl Db {
                 action: "use RocksDB",
                 detail: "the store is closed".into(),
                 no_space: false,
+                transient: false,
             }
             .into()),
         }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 /// Why a store did not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -222,6 +224,8 @@ pub struct EngineError {
     pub detail: Arc<str>,
     /// The operating system said that no space or quota is left.
     pub no_space: bool,
+    /// Something else is short for the moment, such as file descriptors; the disk is not at fault.
+    pub transient: bool,
 }
 
 impl EngineError {
@@ -233,11 +237,16 @@ impl EngineError {
                 | std::io::ErrorKind::QuotaExceeded
                 | std::io::ErrorKind::FileTooLarge
         );
+        let transient = matches!(
+            Errno::from_io_error(&error),
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN)
+        );
         Self {
             path: path.to_path_buf(),
             action,
             detail: error.to_string().into(),
             no_space,
+            transient,
         }
     }
 
@@ -249,6 +258,7 @@ impl EngineError {
             action,
             detail: text.into(),
             no_space,
+            transient: false,
         }
     }
 
@@ -258,6 +268,7 @@ impl EngineError {
             action: "decode a stored value",
             detail: what.into(),
             no_space: false,
+            transient: false,
         }
     }
 }

@@ -113,11 +113,11 @@ impl LogDir {
         let _ = self.offline.set(reason.into());
     }
 
-    /// Takes the directory offline unless the error is want of space, which heals.
+    /// Takes the directory offline unless the error is want of space or of something else that comes back.
     pub(crate) fn judge(&self, error: &EngineError) {
         if error.no_space {
             self.disk.refuse();
-        } else {
+        } else if !error.transient {
             self.go_offline(&error.to_string());
         }
     }

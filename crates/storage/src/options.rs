@@ -51,6 +51,9 @@ pub struct StoreOptions {
     pub node_id: i32,
     /// Budget of the tail cache over all logs.
     pub tail_cache_bytes: usize,
+    /// Submissions of at most this many bytes are written by the thread that brings them when the writer is idle; 0 leaves
+    /// everything to the writer thread.
+    pub inline_append_bytes: usize,
     /// Block cache of RocksDB, shared by all directories.
     pub rocksdb_cache_bytes: usize,
     /// When a disk counts as nearly full.
@@ -78,6 +81,7 @@ impl StoreOptions {
             cluster_id: cluster_id.into(),
             node_id,
             tail_cache_bytes: 64 << 20,
+            inline_append_bytes: 64 << 10,
             rocksdb_cache_bytes: 8 << 20,
             disk: DiskLimits::default(),
             checkpoint_bytes: 16 << 20,

@@ -117,10 +117,16 @@ impl Segment {
         Ok(file)
     }
 
-    /// Closes the file when nobody asked for it since the last call. Readers keep what they hold.
+    /// Closes the file, and forgets index entries that RocksDB has, when nobody asked for the file since the last call.
+    /// Readers keep what they hold.
     pub(crate) fn close_if_idle(&self) {
-        if !self.used.swap(false, Ordering::Relaxed) {
-            self.file.lock().take();
+        if self.used.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        self.file.lock().take();
+        let mut index = self.index.write();
+        if index.unstored_block().is_empty() {
+            index.clear();
         }
     }
 

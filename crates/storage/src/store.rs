@@ -160,6 +160,9 @@ impl Store {
 
     /// The log, created when it does not exist; an existing one takes the options. The directory with the fewest logs is
     /// chosen. Blocks for a few file operations.
+    ///
+    /// A log in a directory that failed is not known here: while one is offline, only the caller can tell a new partition
+    /// from one whose data lies there.
     pub fn create_log(
         &self,
         key: LogKey,
@@ -208,9 +211,11 @@ impl Store {
         Ok(())
     }
 
-    /// Queues batches for the writers of their directories; `done` gets the results in the order of the jobs, on a writer
-    /// thread, or on this one when the store is closed. Jobs of one caller and one log are appended in the order of
-    /// submission. Does not block; the caller's own permits must bound what is queued.
+    /// Hands batches to the writers of their directories; `done` gets the results in the order of the jobs. It runs on a
+    /// writer thread, or on this one before the call returns: when the store is closed, and when the writer is idle and the
+    /// submission small enough to be written at once (`StoreOptions::inline_append_bytes`). So hold no lock that `done`
+    /// takes. Jobs of one caller and one log are appended in the order of submission. Never waits for a sync or for another
+    /// writer; the caller's own permits must bound what is queued.
     pub fn append(&self, jobs: Vec<AppendJob>, done: Done) {
         let Some(first) = jobs.first() else {
             return done(Vec::new());
@@ -387,8 +392,8 @@ fn queued(at: usize, job: AppendJob) -> QueuedBatch {
     }
 }
 
-fn submit(dir: &LogDir, submission: Submission) {
-    if let Err(Submission { jobs, done }) = dir.queue.push(submission) {
+fn submit(dir: &Arc<LogDir>, submission: Submission) {
+    if let Err(Submission { jobs, done }) = writer::submit(dir, submission) {
         let reason = dir
             .offline()
             .unwrap_or_else(|| "the store is closed".into());

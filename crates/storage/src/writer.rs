@@ -1,9 +1,16 @@
-//! The writer of one log directory: one thread that takes all that is queued at once, and appends it log by log.
+//! The writer of one log directory: whoever has the writer's part takes all that is queued at once, and appends it log by
+//! log.
 //!
 //! There is no timer: while one round is written the next one gathers, so groups grow with the load. The queue has no
 //! limit of its own; who submits holds a permit for the bytes of the request they came in, and that bounds it.
+//!
+//! The part is a thread's, with one exception. A submission that finds the writer idle, is small and asks for no sync is
+//! written at once by the thread that brings it, because waking another one costs several times the write. It writes one
+//! round and never waits for the part, and after a slow write the thread has the part alone for a while: a slow disk
+//! stops the writer, not those who submit.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -31,30 +38,64 @@ pub(crate) struct Queue {
 struct Waiting {
     submissions: Vec<Submission>,
     closed: bool,
+    /// Somebody has the writer's part.
+    writing: bool,
+    /// Rounds that the writer thread keeps to itself after a slow one.
+    slow_rounds: u32,
 }
 
+/// A round that takes longer than this is slow: the page cache is throttled, or the disk is.
+const SLOW: Duration = Duration::from_millis(2);
+const ROUNDS_AFTER_SLOW: u32 = 256;
+
 impl Queue {
-    /// Adds a submission; gives it back when the queue is closed.
-    pub(crate) fn push(&self, submission: Submission) -> Result<(), Submission> {
+    /// Adds a submission; gives it back when the queue is closed. With `may_write`, and when nobody has the writer's part,
+    /// the caller gets it together with the submission, and must `write_now`.
+    fn push(&self, submission: Submission, may_write: bool) -> Pushed {
         let mut waiting = self.waiting.lock();
         if waiting.closed {
-            return Err(submission);
+            return Pushed::Closed(submission);
+        }
+        let idle = !waiting.writing && waiting.submissions.is_empty();
+        if may_write && idle && waiting.slow_rounds == 0 {
+            waiting.writing = true;
+            return Pushed::Write(submission);
         }
         waiting.submissions.push(submission);
+        let asleep = !waiting.writing;
         drop(waiting);
-        self.ready.notify_one();
-        Ok(())
+        if asleep {
+            self.ready.notify_one();
+        }
+        Pushed::Queued
     }
 
-    /// All that is queued, swapped against `round`, which is empty; `false` once the queue is closed and drained.
+    /// Gives the writer's part back after a round; what has gathered meanwhile is the writer thread's.
+    fn release(&self, took: Duration) {
+        let mut waiting = self.waiting.lock();
+        waiting.writing = false;
+        waiting.slow_rounds = match took > SLOW {
+            true => ROUNDS_AFTER_SLOW,
+            false => waiting.slow_rounds.saturating_sub(1),
+        };
+        let more = !waiting.submissions.is_empty() || waiting.closed;
+        drop(waiting);
+        if more {
+            self.ready.notify_all();
+        }
+    }
+
+    /// Takes the writer's part and all that is queued, swapped against `round`, which is empty; `false` once the queue is
+    /// closed and drained.
     fn take(&self, round: &mut Vec<Submission>) -> bool {
         let mut waiting = self.waiting.lock();
-        while waiting.submissions.is_empty() {
-            if waiting.closed {
+        while waiting.writing || waiting.submissions.is_empty() {
+            if waiting.closed && !waiting.writing {
                 return false;
             }
             self.ready.wait(&mut waiting);
         }
+        waiting.writing = true;
         std::mem::swap(round, &mut waiting.submissions);
         true
     }
@@ -82,8 +123,52 @@ pub(crate) fn run(dir: &Arc<LogDir>) {
     let _guard = PanicGuard(dir);
     let mut round = Vec::new();
     while dir.queue.take(&mut round) {
+        let began = now();
         write_round(dir, &mut round);
+        dir.queue.release(began.elapsed());
     }
+}
+
+/// Hands a submission to the writer, or is the writer for one round. Gives the submission back when the queue is closed.
+pub(crate) fn submit(dir: &Arc<LogDir>, submission: Submission) -> Result<(), Submission> {
+    let may_write = is_quick(dir, &submission);
+    match dir.queue.push(submission, may_write) {
+        Pushed::Queued => Ok(()),
+        Pushed::Closed(submission) => Err(submission),
+        Pushed::Write(submission) => {
+            let guard = PanicGuard(dir);
+            let began = now();
+            write_round(dir, &mut vec![submission]);
+            dir.queue.release(began.elapsed());
+            drop(guard);
+            Ok(())
+        }
+    }
+}
+
+/// Whether writing it takes microseconds: few bytes, no sync, and no log that somebody is busy with.
+fn is_quick(dir: &LogDir, submission: &Submission) -> bool {
+    let limit = dir.shared.options.inline_append_bytes;
+    let bytes: usize = submission.jobs.iter().map(|job| job.batch.len()).sum();
+    let quick = |job: &QueuedBatch| {
+        job.log.options.load().flush_messages == i64::MAX && !job.log.state.is_locked()
+    };
+    bytes <= limit && submission.jobs.iter().all(quick)
+}
+
+/// What became of a submission.
+enum Pushed {
+    Queued,
+    Write(Submission),
+    Closed(Submission),
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "only to tell a slow write from a quick one"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 struct PanicGuard<'a>(&'a Arc<LogDir>);
@@ -91,8 +176,9 @@ struct PanicGuard<'a>(&'a Arc<LogDir>);
 impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.go_offline("the writer thread panicked");
+            self.0.go_offline("the writer panicked");
             self.0.queue.abandon();
+            self.0.queue.release(Duration::ZERO);
         }
     }
 }

@@ -133,10 +133,11 @@ struct World {
 }
 
 impl World {
-    fn new(tail_cache_bytes: usize, checkpoint_bytes: u64) -> Self {
+    fn new(tail_cache_bytes: usize, checkpoint_bytes: u64, inline_append_bytes: usize) -> Self {
         let harness = Harness::with(|options| {
             options.tail_cache_bytes = tail_cache_bytes;
             options.checkpoint_bytes = checkpoint_bytes;
+            options.inline_append_bytes = inline_append_bytes;
         });
         let options = LogOptions {
             segment_bytes: 20_000,
@@ -352,9 +353,10 @@ proptest! {
     fn the_log_answers_as_the_model_does(
         steps in prop::collection::vec(step(), 1..50),
         tail_cache_bytes in prop_oneof![Just(0usize), Just(20_000), Just(1 << 20)],
+        inline_append_bytes in prop_oneof![Just(0usize), Just(64 << 10)],
         checkpoint_bytes in prop_oneof![Just(1u64), Just(10_000), Just(1 << 30)],
     ) {
-        let mut world = World::new(tail_cache_bytes, checkpoint_bytes);
+        let mut world = World::new(tail_cache_bytes, checkpoint_bytes, inline_append_bytes);
         for step in steps {
             world.apply(step);
             world.check();

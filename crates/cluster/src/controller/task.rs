@@ -31,6 +31,8 @@ pub struct ControllerTask {
     shared: Arc<Shared>,
     /// Whether a transaction ended in a way that leaves the image behind the store.
     must_reread: bool,
+    /// Whether the last transaction was a deferred one, so that none after it has brought it to the disk.
+    undurable: bool,
 }
 
 impl ControllerTask {
@@ -54,6 +56,7 @@ impl ControllerTask {
             queue,
             shared,
             must_reread: false,
+            undurable: false,
         }
     }
 
@@ -135,16 +138,24 @@ impl ControllerTask {
         if mode == Mode::ValidateOnly {
             return answers;
         }
-        for Step { txn, items } in steps {
+        let last = steps.len().saturating_sub(1);
+        for (index, Step { mut txn, items }) in steps.into_iter().enumerate() {
             // A step all of whose items have failed would only add to what is half done.
             if items.iter().all(|&item| answers[item].is_err()) {
                 continue;
             }
+            txn.deferred = index < last;
             if let Err(error) = self.commit(txn).await {
                 for item in items {
                     answers[item] = Err(error.clone().into());
                 }
             }
+        }
+        // The last step failed or was left out: what the others did is promised now, so it has to be on disk.
+        if self.undurable
+            && let Err(error) = self.commit(Txn::default()).await
+        {
+            return super::or_for_each(items, Err(error));
         }
         answers
     }
@@ -152,14 +163,14 @@ impl ControllerTask {
     async fn register(&mut self, registration: BrokerRegistration) -> Result<i64, ControllerError> {
         self.settle().await?;
         let record = registration::fenced_record(&self.image, &registration);
-        self.commit(registration::register(
-            &self.image,
-            registration.node_id,
-            &record,
-        ))
-        .await?;
-        for step in registration::activate(&self.image, registration.node_id) {
-            self.commit(step.txn).await?;
+        let mut fenced = registration::register(&self.image, registration.node_id, &record);
+        fenced.deferred = true;
+        self.commit(fenced).await?;
+        let steps = registration::activate(&self.image, registration.node_id);
+        let last = steps.len().saturating_sub(1);
+        for (index, Step { mut txn, .. }) in steps.into_iter().enumerate() {
+            txn.deferred = index < last;
+            self.commit(txn).await?;
         }
         tracing::info!(
             node_id = registration.node_id,
@@ -220,7 +231,10 @@ impl ControllerTask {
             .await
             .inspect_err(|error| tracing::error!(%error, "a metadata change failed"))?;
         match outcome {
-            Outcome::Applied(revision) => self.catch_up(revision).await,
+            Outcome::Applied(revision) => {
+                self.undurable = txn.deferred;
+                self.catch_up(revision).await
+            }
             Outcome::Conflict(found) => {
                 tracing::error!(
                     compared = found.len(),

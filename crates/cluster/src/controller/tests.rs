@@ -1050,3 +1050,32 @@ async fn a_controller_that_was_replaced_cannot_write() {
     assert!(node.controller.allocate_producer_ids(1).await.is_err());
     assert!(node.controller.image().topic("orders").is_none());
 }
+
+#[tokio::test]
+async fn what_a_request_did_before_one_of_its_items_failed_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, store) = Node::start_with_store(dir.path()).await;
+    // Each topic takes five transactions: announced, three times partitions, active. The eighth fails, also when it is repeated.
+    let mut writes = vec![WriteFault::Refused; 2];
+    writes.extend([WriteFault::Spared; 7]);
+    store.inject(Faults { writes, opens: 0 });
+    let answers = node
+        .controller
+        .create_topics(vec![topic("first", 300), topic("second", 300)], false)
+        .await;
+    assert!(answers[0].is_ok() && answers[1].is_err(), "{answers:?}");
+    drop(store);
+    node.stop().await;
+    let node = Node::start(dir.path()).await;
+    assert_eq!(
+        node.controller
+            .image()
+            .topic("first")
+            .unwrap()
+            .partitions
+            .len(),
+        300
+    );
+    assert!(node.controller.image().topic("second").is_none());
+    node.create("second", 1).await;
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use rocksdb::{BlockBasedOptions, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode};
-use rocksdb::{InfoLogger, LogLevel, Options, WriteBatch, WriteOptions};
+use rocksdb::{LogLevel, Options, WriteBatch, WriteOptions};
 
 use crate::store::{Event, Kv, Op, Outcome, Revision, StoreError, Txn};
 
@@ -117,8 +117,14 @@ impl Database {
         Ok(events)
     }
 
-    /// Makes `events` durable as one batch with its revision. After an error it is unknown whether they are.
-    pub(super) fn write(&self, events: &[Event], revision: Revision) -> Result<(), StoreError> {
+    /// Writes `events` as one batch with its revision, and waits for the disk if it is to be `durable`; then everything written
+    /// before is durable too. After an error it is unknown what was written.
+    pub(super) fn write(
+        &self,
+        events: &[Event],
+        revision: Revision,
+        durable: bool,
+    ) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         let mut framed = Vec::new();
         for event in events {
@@ -134,9 +140,9 @@ impl Database {
         }
         batch.put(REVISION_KEY, revision.to_be_bytes());
         batch.put(FORMAT_KEY, [FORMAT]);
-        let mut durably = WriteOptions::default();
-        durably.set_sync(true);
-        self.rocks.write_opt(batch, &durably).map_err(failure)
+        let mut options = WriteOptions::default();
+        options.set_sync(durable);
+        self.rocks.write_opt(batch, &options).map_err(failure)
     }
 }
 
@@ -187,15 +193,9 @@ fn options() -> Options {
     options.set_skip_stats_update_on_db_open(true);
     // The default starts sixteen threads to open a handful of small tables.
     options.set_max_file_opening_threads(1);
-    options.set_info_logger(InfoLogger::new_callback_logger(
-        LogLevel::Warn,
-        |level, line| {
-            // The header lists every option at each opening, above any level.
-            if !matches!(level, LogLevel::Header) {
-                tracing::warn!(target: "rocksdb", "{}", line.trim_end());
-            }
-        },
-    ));
+    // RocksDB keeps a log file of its own beside the tables; what matters reaches the caller as an error.
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(2);
     let mut blocks = BlockBasedOptions::default();
     // Everything is read once, at the start; afterwards the image answers.
     blocks.disable_cache();

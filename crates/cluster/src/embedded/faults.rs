@@ -6,7 +6,7 @@ use crate::store::StoreError;
 /// What goes wrong next.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// For each of the next writes: whether it reaches the disk before it is reported as failed.
+    /// What happens to the next writes, the last one here first.
     pub(crate) writes: Vec<WriteFault>,
     /// How many of the next attempts to open the database again fail.
     pub(crate) opens: usize,
@@ -14,6 +14,8 @@ pub(crate) struct Faults {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriteFault {
+    /// None: it succeeds.
+    Spared,
     /// Nothing was written.
     Refused,
     /// All was written, and the answer was lost.
@@ -26,7 +28,7 @@ impl Faults {
         write: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         match self.writes.pop() {
-            None => write(),
+            None | Some(WriteFault::Spared) => write(),
             Some(WriteFault::Refused) => Err(failure()),
             Some(WriteFault::Written) => write().and(Err(failure())),
         }
@@ -43,7 +45,7 @@ impl Faults {
 
 pub(crate) fn failure() -> StoreError {
     StoreError::Unavailable {
-        reason: "a fault on order".into(),
+        reason: "No space left on device, on order".into(),
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 
+use crate::store::StoreError;
+
 /// Covers opening (manifest, options, and the write buffer as a table) and the log of a good many transactions.
 const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 /// The reserve is taken only from a disk that has several times as much.
@@ -26,14 +28,16 @@ impl Reserve {
         Self { file, held }
     }
 
-    /// Gives the space back to the file system. `false` when there was nothing to give.
-    pub(super) fn release(&mut self) -> bool {
-        let released = self.held && fs::remove_file(&self.file).is_ok();
+    /// Gives the space back to the file system if `failure` says that there is none. `false` when nothing was given: also for every
+    /// other failure, because the directory may be another process's.
+    pub(super) fn gave_way_to(&mut self, failure: &StoreError) -> bool {
+        if !self.held || !says_full(failure) {
+            return false;
+        }
         self.held = false;
+        let released = fs::remove_file(&self.file).is_ok();
         if released {
-            tracing::warn!(
-                "the metadata store's reserve of disk space was given up to go on writing"
-            );
+            tracing::warn!("the disk is full: the reserve of space for metadata was given up");
         }
         released
     }
@@ -60,6 +64,14 @@ impl Reserve {
         rustix::fs::statvfs(directory)
             .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= FREE_BYTES_MIN)
     }
+}
+
+/// RocksDB's error comes as text only, in the words of the C library.
+fn says_full(failure: &StoreError) -> bool {
+    let StoreError::Unavailable { reason } = failure else {
+        return false;
+    };
+    reason.contains("No space left on device") || reason.contains("Disk quota exceeded")
 }
 
 fn allocate(path: &Path) -> io::Result<()> {

@@ -494,8 +494,8 @@ impl Draft {
             packer.add_apart(
                 item,
                 Txn {
-                    compares: Vec::new(),
                     ops: chunk.to_vec(),
+                    ..Txn::default()
                 },
             );
         }

@@ -44,6 +44,25 @@ impl Node {
         self.task.await.expect("the task ends in order");
     }
 
+    /// Creates topics in one request; all must succeed.
+    pub(crate) async fn create_many(&self, names: impl Iterator<Item = String>, partitions: i32) {
+        let layout = Layout::Automatic {
+            partitions,
+            replication_factor: 1,
+        };
+        let topic = |name| NewTopic {
+            name,
+            layout: layout.clone(),
+            configs: Default::default(),
+            min_isr: 1,
+        };
+        let answers = self
+            .controller
+            .create_topics(names.map(topic).collect(), false)
+            .await;
+        assert!(answers.iter().all(Result::is_ok));
+    }
+
     pub(crate) async fn create(
         &self,
         name: &str,

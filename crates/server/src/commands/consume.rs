@@ -80,12 +80,13 @@ pub(crate) struct ConsumeArgs {
     format: Template,
 
     /// How records are written: as --format says, or as one JSON document a line
-    #[arg(long, value_enum, default_value_t = Style::Text)]
+    #[arg(long, value_enum, default_value_t = Style::Text, value_name = "STYLE")]
     output: Style,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Style {
+    #[value(alias = "table")]
     Text,
     Json,
 }

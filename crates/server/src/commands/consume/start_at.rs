@@ -34,6 +34,11 @@ impl FromStr for StartAt {
         let parsed = match text {
             "start" | "beginning" | "earliest" => Some(StartAt::Start),
             "end" | "latest" => Some(StartAt::End),
+            "json" | "table" => {
+                return Err(format!(
+                    "-o is the offset here, as in rpk and kcat; write --output {text}"
+                ));
+            }
             _ => match text.split_at_checked(1) {
                 Some(("+", count)) => number(count).map(StartAt::AfterStart),
                 Some(("-", count)) => number(count).map(StartAt::BeforeEnd),
@@ -99,6 +104,7 @@ mod tests {
     #[test]
     fn what_is_no_offset_is_refused() {
         for wrong in [
+            "json",
             "",
             "begin",
             "+",
