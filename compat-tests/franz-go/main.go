@@ -214,7 +214,19 @@ func (s *suite) make(kind string, count int32, configs map[string]string) (strin
 	if err := s.create(topic, count, 1, configs); err != nil {
 		return topic, err
 	}
-	return topic, until("partitions of "+topic, int(count), func() any { return s.partitionCount(topic) })
+	if err := until("partitions of "+topic, int(count), func() any { return s.partitionCount(topic) }); err != nil {
+		return topic, err
+	}
+	// The leaders serve their partitions a little after metadata names them, and acks=0 would not notice.
+	return topic, until("leaders of "+topic, nil, func() any {
+		ctx, cancel := limited()
+		defer cancel()
+		listed, err := s.admin.ListEndOffsets(ctx, topic)
+		if err = errors.Join(err, listed.Error()); err != nil {
+			return err.Error()
+		}
+		return nil
+	})
 }
 
 func (s *suite) configs(topic string) (map[string]kadm.Config, error) {

@@ -72,6 +72,13 @@ def until(what, expected, actual):
         time.sleep(0.05)
 
 
+def end_of(topic, partition):
+    try:
+        return wire.end_offset(BOOTSTRAP, topic, partition)
+    except wire.Wrong as wrong:
+        return str(wrong)
+
+
 def timestamp(i):
     return BASE_MS + (5_000 if i == LATEST else i)
 
@@ -147,6 +154,9 @@ class Client:
         self.created.append(topic)
         self.create(topic, partitions, configs)
         until(f"partitions of {topic}", partitions, lambda: len(self.describe(topic)))
+        # The leaders serve their partitions a little after metadata names them, and acks=0 would not notice.
+        for partition in range(partitions):
+            until(f"leader of {topic}-{partition}", 0, lambda: end_of(topic, partition))
         return topic
 
     # The list
@@ -281,7 +291,7 @@ class Client:
         # Nobody said that the records have arrived, so they may still be on their way.
         for partition in range(self.spread):
             until(f"end of partition {partition}", self.per_partition,
-                  lambda: wire.end_offset(BOOTSTRAP, self.topic("acks0"), partition))
+                  lambda: end_of(self.topic("acks0"), partition))
         self.read("acks0")
 
     def seek(self):

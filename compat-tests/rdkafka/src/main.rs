@@ -213,6 +213,12 @@ impl Suite {
         until("partitions of the new topic", &Ok(count), || {
             self.partition_count(&topic)
         })?;
+        // The leaders serve their partitions a little after metadata names them, and acks=0 would not notice.
+        let consumer = self.consumer();
+        for partition in 0..count as i32 {
+            let ends = || consumer.fetch_watermarks(&topic, partition, DEADLINE).ok();
+            until("ends of the new partition", &Some((0, 0)), ends)?;
+        }
         Ok(topic)
     }
 

@@ -54,14 +54,15 @@ impl Resource {
         match resource_type {
             TOPIC => match ctx.image().topic(name) {
                 Some(topic) => Ok(Self::Topic(Arc::clone(topic))),
-                None if cluster::check_topic_name(name).is_err() => Err(Refused::new(
-                    ResponseError::InvalidTopicException,
-                    format!("Topic name {name:?} is not valid."),
-                )),
-                None => Err(Refused::new(
-                    ResponseError::UnknownTopicOrPartition,
-                    format!("The topic '{name}' does not exist."),
-                )),
+                None => Err(match cluster::check_topic_name(name) {
+                    Err(error) => {
+                        Refused::new(ResponseError::InvalidTopicException, error.to_string())
+                    }
+                    Ok(()) => Refused::new(
+                        ResponseError::UnknownTopicOrPartition,
+                        format!("The topic '{name}' does not exist."),
+                    ),
+                }),
             },
             BROKER if name.is_empty() => Ok(Self::AllBrokers),
             BROKER if name.parse() == Ok(ctx.node_id) => Ok(Self::ThisBroker),

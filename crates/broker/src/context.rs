@@ -78,15 +78,17 @@ impl Context {
     }
 
     fn apply_image_blocking(&self) {
+        // Held throughout and taken before the image is read: an older image never undoes what a newer one set.
+        let mut dynamic = self.settings.dynamic.lock();
         let image = self.image();
-        if self.follow_dynamic_settings(&image) {
+        if self.follow_dynamic_settings(&image, &mut dynamic) {
             self.topics.reconfigure(&self.config());
         }
         self.topics.apply(&image, &self.config());
     }
 
     /// Rebuilds the configuration if the image's dynamic settings for brokers are others than before.
-    fn follow_dynamic_settings(&self, image: &ClusterImage) -> bool {
+    fn follow_dynamic_settings(&self, image: &ClusterImage, dynamic: &mut Dynamic) -> bool {
         let values = |resource| {
             image
                 .config(&resource)
@@ -97,7 +99,6 @@ impl Context {
             cluster: values(ConfigResource::BrokerDefault),
             broker: values(ConfigResource::Broker(self.node_id)),
         };
-        let mut dynamic = self.settings.dynamic.lock();
         if *dynamic == next {
             return false;
         }

@@ -101,9 +101,8 @@ pub(crate) fn for_create_topic(error: &CreateTopicError) -> ResponseError {
         }
         CreateTopicError::AlreadyExists { .. } => ResponseError::TopicAlreadyExists,
         CreateTopicError::DuplicateInRequest { .. } => ResponseError::InvalidRequest,
-        CreateTopicError::InvalidPartitions { .. } | CreateTopicError::TooManyPartitions { .. } => {
-            ResponseError::InvalidPartitions
-        }
+        CreateTopicError::InvalidPartitions { .. } => ResponseError::InvalidPartitions,
+        CreateTopicError::TooManyPartitions { .. } => ResponseError::PolicyViolation,
         CreateTopicError::InvalidReplicationFactor(_) => ResponseError::InvalidReplicationFactor,
         CreateTopicError::InvalidAssignment(_) => ResponseError::InvalidReplicaAssignment,
         CreateTopicError::ConfigTooLarge { .. } => ResponseError::InvalidConfig,
@@ -123,9 +122,10 @@ pub(crate) fn for_create_partitions(error: &CreatePartitionsError) -> ResponseEr
     match error {
         CreatePartitionsError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
         CreatePartitionsError::DuplicateInRequest { .. } => ResponseError::InvalidRequest,
-        CreatePartitionsError::Unchanged { .. }
-        | CreatePartitionsError::NotAnIncrease { .. }
-        | CreatePartitionsError::TooManyPartitions { .. } => ResponseError::InvalidPartitions,
+        CreatePartitionsError::Unchanged { .. } | CreatePartitionsError::NotAnIncrease { .. } => {
+            ResponseError::InvalidPartitions
+        }
+        CreatePartitionsError::TooManyPartitions { .. } => ResponseError::PolicyViolation,
         CreatePartitionsError::InvalidReplicationFactor(_) => {
             ResponseError::InvalidReplicationFactor
         }

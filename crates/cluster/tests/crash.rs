@@ -199,7 +199,7 @@ async fn the_process_to_be_killed() {
         acknowledge(format!("created {name} {} {partitions}", id_text(id)));
         let ids = node
             .controller
-            .allocate_producer_ids(1 + number % 400)
+            .allocate_producer_ids(1 + number * 131 % 700)
             .await
             .unwrap();
         acknowledge(format!("producer {} {}", ids.start, ids.end));

@@ -279,6 +279,23 @@ impl Engine for Ours {
     }
 }
 
+/// This crate, with all batches in one log.
+struct OneLog(Ours);
+
+impl Engine for OneLog {
+    fn append(&mut self, partitions: &[usize], group: &[Bytes], sync: bool) {
+        self.0.append(&vec![3; partitions.len()], group, sync);
+    }
+
+    fn read(&mut self, partition: usize) -> u64 {
+        self.0.read(partition)
+    }
+
+    fn finish(&mut self) {
+        self.0.finish();
+    }
+}
+
 struct Arguments {
     dir: PathBuf,
     mib: usize,
@@ -312,12 +329,15 @@ fn arguments() -> Arguments {
 type MakeEngine = fn(&Path) -> Box<dyn Engine>;
 
 /// A row of the first table: name and engine. Groups are four batches of different partitions.
-const APPEND_ROWS: [(&str, MakeEngine); 8] = [
+const APPEND_ROWS: [(&str, MakeEngine); 9] = [
     ("file per partition (the limit)", |dir| {
         Box::new(FilePerPartition::new(dir))
     }),
     ("this store", |dir| {
         Box::new(Ours::new(dir, false, 1, INLINE))
+    }),
+    ("this store, one log", |dir| {
+        Box::new(OneLog(Ours::new(dir, false, 1, INLINE)))
     }),
     ("this store, writer thread only", |dir| {
         Box::new(Ours::new(dir, false, 1, 0))

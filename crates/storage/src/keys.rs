@@ -40,9 +40,9 @@ pub(crate) enum Table {
     /// log id → log start offset. Written before the files below it go; synced by `delete_records`, because a client
     /// was told.
     LogStart = 9,
-    /// () → identity of the boot under which the directory was last opened (`/proc/sys/kernel/random/boot_id`).
-    /// Written and synced at open: the same boot means that the page cache outlived the last process.
-    BootId = 10,
+    /// () → identity of the boot and the mount under which the directory was last opened. Written and synced at open: the
+    /// same one means that the page cache outlived the last process.
+    PageCacheId = 10,
 }
 
 /// Tables whose second key part is a log id: what deleting a log has to clear.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rocksdb::WriteBatch;
+use rustix::fs::{AtFlags, CWD, StatxFlags};
 use uuid::Uuid;
 use wire::batch::BatchHeader;
 
@@ -204,13 +205,13 @@ fn open_db(path: &Path, shared: &Shared, disk_total_bytes: u64) -> Result<(Db, b
 /// Finds out how the directory was left, and marks it open.
 fn note_open(path: &Path, db: &Db, db_is_new: bool) -> Result<LastStop, EngineError> {
     let clean = path.join(CLEAN_FILE);
-    let boot_id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let last_boot = db.get(&keys::single(Table::BootId))?;
+    let identity = page_cache_identity(path);
+    let last_identity = db.get(&keys::single(Table::PageCacheId))?;
     let last_stop = if db_is_new {
         LastStop::ProcessCrash
     } else if clean.exists() {
         LastStop::Clean
-    } else if !boot_id.is_empty() && last_boot.as_ref() == Some(&boot_id) {
+    } else if !identity.is_empty() && last_identity.as_ref() == Some(&identity) {
         LastStop::ProcessCrash
     } else {
         LastStop::MachineCrash
@@ -219,12 +220,28 @@ fn note_open(path: &Path, db: &Db, db_is_new: bool) -> Result<LastStop, EngineEr
         std::fs::remove_file(&clean).map_err(|error| EngineError::io(&clean, "remove", error))?;
         sync_dir(path)?;
     }
-    if last_boot.as_ref() != Some(&boot_id) {
+    if last_identity.as_ref() != Some(&identity) {
         let mut batch = WriteBatch::default();
-        batch.put(keys::single(Table::BootId), &boot_id);
+        batch.put(keys::single(Table::PageCacheId), &identity);
         db.write(batch, Durability::Machine)?;
     }
     Ok(last_stop)
+}
+
+/// Changes whenever what was written and not synced may be gone: with the boot, and with the mount, because a file system
+/// that is mounted again has only what reached its device. Empty when the system does not say.
+fn page_cache_identity(path: &Path) -> Vec<u8> {
+    // STATX_MNT_ID_UNIQUE, of Linux 6.8: unlike the older mount id it is never used again.
+    const UNIQUE_MOUNT_ID: u32 = 0x4000;
+    let mut identity = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let wanted = StatxFlags::from_bits_retain(UNIQUE_MOUNT_ID);
+    if !identity.is_empty()
+        && let Ok(stat) = rustix::fs::statx(CWD, path, AtFlags::empty(), wanted)
+        && stat.stx_mask & UNIQUE_MOUNT_ID != 0
+    {
+        identity.extend_from_slice(stat.stx_mnt_id.to_string().as_bytes());
+    }
+    identity
 }
 
 /// A log directory found on the disk or in RocksDB.
@@ -406,7 +423,7 @@ fn take_journal(
     if files.is_empty() {
         return Ok(());
     }
-    if last_stop == LastStop::MachineCrash {
+    if last_stop != LastStop::Clean {
         let by_id: BTreeMap<u64, &Arc<PartitionLog>> =
             logs.iter().map(|log| (log.log_id, log)).collect();
         for file in &files {
@@ -414,7 +431,7 @@ fn take_journal(
         }
         tracing::info!(dir = %dir.path.display(), files = files.len(), "journal replayed");
     }
-    // Without a machine crash the segments have it all, but not yet on the disk. Maintenance syncs them and drops these.
+    // The segments have it all now, but not yet on the disk. Maintenance syncs them and drops these files.
     let covers: Vec<Weak<PartitionLog>> = logs.iter().map(|log| Weak::clone(&log.me)).collect();
     dir.journal.keep(
         files

@@ -41,6 +41,8 @@ pub struct PartitionLog {
     pub(crate) hints: Hints,
     /// Rises with every truncation; a hint of an older generation is worthless.
     pub(crate) generation: AtomicU32,
+    /// Held by whoever takes records away. Taken before the log's lock.
+    pub(crate) trimming: Mutex<()>,
     /// Base offset of the newest segment whose directory entry is on the disk, -1 for none.
     pub(crate) synced_entry: AtomicI64,
     sole_replica: AtomicBool,
@@ -166,6 +168,7 @@ impl PartitionLog {
             tail: Arc::default(),
             hints: Hints::default(),
             generation: AtomicU32::new(0),
+            trimming: Mutex::new(()),
             synced_entry: AtomicI64::new(-1),
             sole_replica: AtomicBool::new(false),
             deleted: AtomicBool::new(false),

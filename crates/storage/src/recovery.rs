@@ -168,7 +168,13 @@ pub(crate) fn list_segments(path: &Path) -> Result<BTreeMap<i64, u64>, EngineErr
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         if name.ends_with(".deleted") {
-            std::fs::remove_file(entry.path()).map_err(fail)?;
+            match std::fs::remove_file(entry.path()) {
+                // Maintenance removes them as well.
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(fail(error));
+                }
+                _ => {}
+            }
         } else if let Some(base) = parse_file_name(name) {
             files.insert(base, entry.metadata().map_err(fail)?.len());
         }

@@ -27,39 +27,46 @@ impl PartitionLog {
                 high_watermark,
             });
         }
-        let mut state = self.lock();
+        let trimming = self.trimming.lock();
         if before > self.log_start_offset() {
-            self.move_log_start(&mut state, before, Durability::Machine)?;
+            self.move_log_start(before, Durability::Machine)?;
         }
-        drop(state);
+        drop(trimming);
         self.dir.upkeep.wake(|work| work.run_retention = true);
         Ok(self.log_start_offset())
     }
 
-    /// Removes the segments that this log's options no longer keep; how many. Called by maintenance. Blocks.
+    /// Removes the segments that this log's options no longer keep; how many. Called by maintenance. Blocks, but holds up
+    /// the log's writer only for a moment.
     pub fn retain(&self) -> Result<usize, ChangeError> {
+        let _trimming = self.trimming.lock();
         self.check_usable()?;
         let now_ms = self.dir.now_ms();
-        let mut state = self.lock();
-        let expiration_ms = self.dir.shared.options.producer_id_expiration_ms;
-        state.producers.expire(now_ms, expiration_ms);
-        if state.producers.has_dirty() {
-            self.mark_dirty(&mut state);
-        }
+        self.expire_producers(now_ms);
         let mut count = self.expired(now_ms);
-        let segments = self.segments.load_full();
-        if count == segments.len() {
-            // The active one goes too, if there is anything in it; a fresh one takes its place.
-            if state.active.size() > 0 {
+        if count == self.segments.load().len() {
+            // The active one goes too, if there is anything in it; a fresh one takes its place. Asked again under the lock:
+            // a batch may just have been appended.
+            let mut state = self.lock();
+            if state.active.size() > 0 && self.expired(now_ms) == count {
                 self.roll(&mut state)?;
             } else {
                 count -= 1;
             }
         }
         if count > 0 {
-            self.remove_front(&mut state, count)?;
+            self.remove_front(count)?;
         }
         Ok(count)
+    }
+
+    fn expire_producers(&self, now_ms: i64) {
+        let mut state = self.lock();
+        let expiration_ms = self.dir.shared.options.producer_id_expiration_ms;
+        state.producers.expire(now_ms, expiration_ms);
+        if state.producers.has_dirty() {
+            self.mark_dirty(&mut state);
+        }
     }
 
     /// How many segments at the front may go (Kafka's `UnifiedLog.deleteOldSegments`): below the log start, too old, or
@@ -90,18 +97,23 @@ impl PartitionLog {
         count
     }
 
-    fn remove_front(&self, state: &mut LogState, count: usize) -> Result<(), EngineError> {
+    /// Removes the first `count` segments. The caller holds `trimming`, so nobody else shortens the list.
+    fn remove_front(&self, count: usize) -> Result<(), EngineError> {
         let segments = self.segments.load_full();
-        let (gone, kept) = segments.split_at(count.min(segments.len() - 1));
-        let first = kept.first().map_or(0, |segment| segment.base_offset);
+        let count = count.min(segments.len() - 1);
+        let first = segments[count].base_offset;
         if first > self.log_start_offset() {
-            self.move_log_start(state, first, Durability::Process)?;
+            self.move_log_start(first, Durability::Process)?;
         }
+        let mut state = self.lock();
+        let segments = self.segments.load_full();
+        let (gone, kept) = segments.split_at(count);
         self.segments.store(Arc::new(kept.to_vec()));
         state.synced_base = state.synced_base.max(first);
         state
             .changed_segments
             .retain(|segment| segment.base_offset >= first);
+        drop(state);
         self.drop_segments(gone)?;
         tracing::debug!(
             topic = self.topic,
@@ -136,41 +148,32 @@ impl PartitionLog {
         self.dir.db.write(batch, Durability::Process)
     }
 
-    fn move_log_start(
-        &self,
-        state: &mut LogState,
-        start: i64,
-        durability: Durability,
-    ) -> Result<(), EngineError> {
+    /// The new start is written first, and the log's lock is not held meanwhile: nobody waits for the sync. The rows that
+    /// the start makes worthless follow; losing that write does no harm.
+    fn move_log_start(&self, start: i64, durability: Durability) -> Result<(), EngineError> {
         let mut batch = WriteBatch::default();
-        let number = u64::try_from(start).unwrap_or(0);
-        batch.put(
-            keys::log(Table::LogStart, self.log_id),
-            keys::encode_number(number),
-        );
+        let number = keys::encode_number(u64::try_from(start).unwrap_or(0));
+        batch.put(keys::log(Table::LogStart, self.log_id), number);
+        self.dir.db.write(batch, durability)?;
+        self.offsets.start.store(start, Ordering::Release);
+
+        let mut batch = WriteBatch::default();
         let mut transactions = self.transactions.lock();
         for aborted in transactions.forget_below(start) {
             batch.delete(keys::aborted(self.log_id, &aborted));
         }
-        let mut epochs = self.epochs.write();
-        if epochs.truncate_from_start(start) {
-            batch.put(
-                keys::log(Table::LeaderEpochs, self.log_id),
-                keys::encode_epochs(epochs.list()),
-            );
-        }
-        drop(epochs);
-        self.dir.db.write(batch, durability)?;
-        self.offsets.start.store(start, Ordering::Release);
-        let undecided = transactions
-            .first_undecided(self.high_watermark())
-            .unwrap_or(i64::MAX);
+        let undecided = transactions.first_undecided(self.high_watermark());
+        let undecided = undecided.unwrap_or(i64::MAX);
         self.offsets
             .first_undecided
             .store(undecided, Ordering::Release);
         drop(transactions);
-        self.mark_dirty(state);
-        Ok(())
+        let mut epochs = self.epochs.write();
+        if epochs.truncate_from_start(start) {
+            let list = keys::encode_epochs(epochs.list());
+            batch.put(keys::log(Table::LeaderEpochs, self.log_id), list);
+        }
+        self.dir.db.write(batch, Durability::Process)
     }
 
     /// Removes everything at or above `offset`, which must be where a batch begins for nothing below it to go as well: a
@@ -180,6 +183,7 @@ impl PartitionLog {
     /// then rebuilds the state from the files. Blocks, also the writer of this log.
     pub fn truncate_to(&self, offset: i64) -> Result<i64, ChangeError> {
         self.check_usable()?;
+        let _trimming = self.trimming.lock();
         let mut state = self.lock();
         if offset >= state.end_offset {
             return Ok(state.end_offset);
@@ -335,6 +339,7 @@ impl PartitionLog {
 
     /// Takes the log out of RocksDB and its directory out of sight. The caller has marked it deleted.
     pub(crate) fn erase(&self) -> Result<(), EngineError> {
+        let _trimming = self.trimming.lock();
         let _state = self.lock();
         let mut batch = WriteBatch::default();
         batch.delete(keys::log_map(&self.key));

@@ -473,3 +473,36 @@ fn options_can_change_while_the_log_lives() {
     harness.append(&log, batch(1, 900, T0)).unwrap();
     assert_eq!(segment_files(&harness.log_dir(1)).len(), 2);
 }
+
+#[test]
+fn retention_beside_a_busy_writer_removes_only_what_is_old() {
+    let harness = Harness::new();
+    let log = harness.create(
+        0,
+        LogOptions {
+            retention_ms: 1000,
+            ..small_segments()
+        },
+    );
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let ordering = std::sync::atomic::Ordering::SeqCst;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(ordering) {
+                harness.clock.advance(50);
+                log.retain().unwrap();
+                std::thread::yield_now();
+            }
+        });
+        for _ in 0..2000 {
+            // Stamped with a time that retention cannot have passed yet.
+            let now = storage::Clock::now_ms(&*harness.clock) + 1_000_000_000;
+            let appended = harness.append(&log, batch(1, 300, now)).unwrap();
+            let old = harness.append(&log, batch(1, 300, T0 - 10_000)).unwrap();
+            assert_eq!(old.base_offset, appended.base_offset + 1);
+            assert_eq!(log.log_start_offset(), 0, "a fresh record was removed");
+        }
+        done.store(true, ordering);
+    });
+    assert_eq!(read_all(&log).len(), 4000);
+}

@@ -1,7 +1,7 @@
 //! ApiVersions (key 18), v0–v5: what this broker speaks, straight from the table of APIs.
 //!
 //! v3 flexible, with the client's software (KIP-511) and features (KIP-584) · v4 features whose minimum is 0 · v5 the
-//! cluster and node the client believes to talk to (REBOOTSTRAP_REQUIRED when they are not ours).
+//! cluster and node the client believes to talk to, both or neither (REBOOTSTRAP_REQUIRED when they are not ours).
 //! An unknown version is answered with error 35 in the layout of v0 (N1); the response header is always v0.
 
 use std::sync::Arc;
@@ -63,12 +63,18 @@ fn refusal(ctx: &Context, request: &ApiVersionsRequest, version: i16) -> Option<
     if version >= 3 && !named {
         return Some(ResponseError::InvalidRequest.code());
     }
-    let other_cluster = request
-        .cluster_id
-        .as_ref()
-        .is_some_and(|id| id.as_str() != ctx.image().cluster_id);
-    let other_node = request.node_id >= 0 && request.node_id != ctx.node_id;
-    (version >= 5 && (other_cluster || other_node)).then_some(REBOOTSTRAP_REQUIRED)
+    if version < 5 {
+        return None;
+    }
+    match (&request.cluster_id, request.node_id) {
+        (None, -1) => None,
+        (Some(cluster), node) if node != -1 => {
+            let is_this = cluster.as_str() == ctx.image().cluster_id && node == ctx.node_id;
+            (!is_this).then_some(REBOOTSTRAP_REQUIRED)
+        }
+        // One without the other.
+        _ => Some(ResponseError::InvalidRequest.code()),
+    }
 }
 
 /// `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?` (`ApiVersionsRequest.isValid`).

@@ -2,6 +2,7 @@
 //!
 //! v2 flexible · v3 may be throttled.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cluster::NewPartitions;
@@ -48,15 +49,21 @@ impl Handler for CreatePartitions {
         if !call.request.validate_only {
             ctx.apply_image().await;
         }
-        let results = names.into_iter().zip(outcomes).map(|(name, outcome)| {
-            let result = CreatePartitionsTopicResult::default().with_name(name);
-            match outcome {
-                Ok(()) => result,
-                Err(error) => result
-                    .with_error_code(error_code::for_create_partitions(&error).code())
-                    .with_error_message(Some(StrBytes::from_string(error.to_string()))),
-            }
-        });
+        // A name that came twice is refused once.
+        let mut answered = HashSet::new();
+        let results = names
+            .into_iter()
+            .zip(outcomes)
+            .filter(|(name, _)| answered.insert(name.clone()))
+            .map(|(name, outcome)| {
+                let result = CreatePartitionsTopicResult::default().with_name(name);
+                match outcome {
+                    Ok(()) => result,
+                    Err(error) => result
+                        .with_error_code(error_code::for_create_partitions(&error).code())
+                        .with_error_message(Some(StrBytes::from_string(error.to_string()))),
+                }
+            });
         CreatePartitionsResponse::default().with_results(results.collect())
     }
 }

@@ -109,7 +109,16 @@ fn refuse<T>(code: ResponseError, message: impl Into<String>) -> Result<T, Refus
     })
 }
 
+/// The controllers' own log in Kafka; no topic may pass for it (`ControllerApis.createTopics`).
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
 fn spec(topic: CreatableTopic) -> Result<NewTopicSpec, Refused> {
+    if *topic.name == *METADATA_TOPIC {
+        return refuse(
+            ResponseError::InvalidRequest,
+            "Creation of internal topic __cluster_metadata is prohibited.",
+        );
+    }
     let configs = topic
         .configs
         .into_iter()
@@ -194,6 +203,10 @@ async fn create(
 }
 
 fn new_topic(ctx: &Context, spec: NewTopicSpec) -> Result<NewTopic, Refused> {
+    // Before the configs: of several faults Kafka names the first.
+    if let Err(error) = cluster::check_topic_name(&spec.name) {
+        return refuse(ResponseError::InvalidTopicException, error.to_string());
+    }
     let config = ctx.config();
     let configs = config.new_topic(
         spec.configs
@@ -234,6 +247,7 @@ fn result(
     let mut result = CreatableTopicResult::default().with_name(name);
     match outcome {
         Ok(Made { created, configs }) => {
+            result.error_message = None;
             if version >= 7 {
                 result.topic_id = created.id;
             }

@@ -52,15 +52,15 @@ fn wrong_endpoint(endpoint_type: i8) -> DescribeClusterResponse {
     let (code, message) = match endpoint_type {
         CONTROLLERS => (
             ResponseError::MismatchedEndpointType,
-            "The request was sent to an endpoint of type BROKER",
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                .to_owned(),
         ),
         _ => (
             ResponseError::UnsupportedEndpointType,
-            "Unsupported endpoint type",
+            format!("Unsupported endpoint type {endpoint_type}"),
         ),
     };
     DescribeClusterResponse::default()
         .with_error_code(code.code())
-        .with_error_message(Some(StrBytes::from_static_str(message)))
-        .with_endpoint_type(endpoint_type)
+        .with_error_message(Some(StrBytes::from_string(message)))
 }

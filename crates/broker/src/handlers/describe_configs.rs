@@ -60,6 +60,8 @@ fn result(
     let wanted: Option<HashSet<String>> = resource
         .configuration_keys
         .as_ref()
+        // No keys are all keys (`ConfigHelper.describeConfigs`).
+        .filter(|keys| !keys.is_empty())
         .map(|keys| keys.iter().map(|key| key.to_string()).collect());
     let answer = DescribeConfigsResult::default()
         .with_resource_type(resource.resource_type)
@@ -105,8 +107,8 @@ fn rendered(row: Row, detail: Detail) -> DescribeConfigsResourceResult {
     if detail.types {
         result.config_type = row.wire_type;
     }
-    if detail.documentation {
-        result.documentation = Some(StrBytes::from_string(row.doc));
-    }
+    result.documentation = detail
+        .documentation
+        .then(|| StrBytes::from_string(row.doc));
     result
 }

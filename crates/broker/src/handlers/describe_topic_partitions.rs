@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use wire::messages::describe_topic_partitions_request::Cursor as RequestCursor;
 use wire::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
@@ -45,6 +46,11 @@ impl Handler for DescribeTopicPartitions {
                 .map(|topic| topic.name.to_string())
                 .collect()
         };
+        if let Some(cursor) = &request.cursor
+            && !is_valid(cursor, &request)
+        {
+            return refused(&request);
+        }
         names.sort_unstable();
         names.dedup();
         let (from_topic, from_partition) = match &request.cursor {
@@ -59,6 +65,24 @@ impl Handler for DescribeTopicPartitions {
             .clamp(1, ctx.config().describe_partitions_max.max(1));
         page(&table, &names, (&from_topic, from_partition), limit)
     }
+}
+
+/// A cursor names a topic and a partition, and one of the topics asked for if any are
+/// (`DescribeTopicPartitionsRequestHandler`).
+fn is_valid(cursor: &RequestCursor, request: &DescribeTopicPartitionsRequest) -> bool {
+    let mut topics = request.topics.iter();
+    !cursor.topic_name.is_empty()
+        && cursor.partition_index >= 0
+        && (request.topics.is_empty() || topics.any(|topic| topic.name == cursor.topic_name))
+}
+
+fn refused(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+    let topics = request.topics.iter().map(|topic| {
+        DescribeTopicPartitionsResponseTopic::default()
+            .with_error_code(ResponseError::InvalidRequest.code())
+            .with_name(Some(topic.name.clone()))
+    });
+    DescribeTopicPartitionsResponse::default().with_topics(topics.collect())
 }
 
 fn page(
@@ -117,6 +141,7 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic::default()
         .with_error_code(code.code())
         .with_name(Some(topic_name(name)))
+        .with_topic_authorized_operations(operations::TOPIC)
 }
 
 fn rendered(topic: &Topic, first: usize, last: usize) -> DescribeTopicPartitionsResponseTopic {

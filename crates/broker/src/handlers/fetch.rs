@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use storage::{LogSlice, ReadError, ReadLimits, ReadMode, ReadResult};
+use storage::{LogSlice, PartitionLog, ReadError, ReadLimits, ReadMode, ReadResult};
 use tokio::time::Instant;
 use uuid::Uuid;
 use wire::header::RequestHead;
@@ -277,7 +277,10 @@ async fn read_one(
 ) -> PartitionResponse {
     let wanted = &target.wanted;
     if let Err(code) = check_epoch(wanted.current_leader_epoch, partition.leader_epoch) {
-        return refused(target, partition, code);
+        return empty(target, code);
+    }
+    if let Err(code) = is_there(&partition.log) {
+        return empty(target, code);
     }
     match diverges(partition, wanted) {
         Ok(None) => {}
@@ -286,7 +289,7 @@ async fn read_one(
             answer.diverging_epoch = Some(end);
             return answer;
         }
-        Err(code) => return refused(target, partition, code),
+        Err(code) => return empty(target, code),
     }
     let below = if fetch.read_committed {
         partition.log.last_stable_offset()
@@ -331,8 +334,7 @@ async fn read_one(
             answer
         }
         Err(error) => {
-            let mut answer = standing(target, partition);
-            answer.error_code = error_code::for_read(&error).code();
+            let mut answer = empty(target, error_code::for_read(&error));
             answer.error_code = code_for_version(answer.error_code, fetch.version);
             answer
         }
@@ -362,11 +364,22 @@ async fn read_cold(
 /// KIP-320: the client's epoch is older than ours (it must refresh), or newer (we must).
 pub(crate) fn check_epoch(theirs: i32, ours: i32) -> Result<(), ResponseError> {
     match theirs {
-        -1 => Ok(()),
+        ..0 => Ok(()),
         older if older < ours => Err(ResponseError::FencedLeaderEpoch),
         newer if newer > ours => Err(ResponseError::UnknownLeaderEpoch),
         _ => Ok(()),
     }
+}
+
+/// Whether the log can still be read: a long poll at the end of one that was deleted or went offline would not notice.
+fn is_there(log: &PartitionLog) -> Result<(), ResponseError> {
+    if log.is_deleted() {
+        return Err(ResponseError::UnknownTopicOrPartition);
+    }
+    if log.is_offline() {
+        return Err(ResponseError::KafkaStorageError);
+    }
+    Ok(())
 }
 
 /// Where the reader's log parts from ours, if it says what epoch it read last (`Partition.readRecords`, v12).
@@ -391,20 +404,13 @@ fn code_for_version(code: i16, version: i16) -> i16 {
     code
 }
 
-/// A partition's offsets without records.
+/// A partition's offsets without records, for answers without an error: Kafka tells no offsets beside one.
 fn standing(target: &Target, partition: &Partition) -> PartitionResponse {
     PartitionResponse {
         high_watermark: partition.log.high_watermark(),
         last_stable_offset: partition.log.last_stable_offset(),
         log_start_offset: partition.log.log_start_offset(),
         ..unknown(target)
-    }
-}
-
-fn refused(target: &Target, partition: &Partition, code: ResponseError) -> PartitionResponse {
-    PartitionResponse {
-        error_code: code.code(),
-        ..standing(target, partition)
     }
 }
 

@@ -29,6 +29,10 @@ impl Handler for FindCoordinator {
         call: Call<FindCoordinatorRequest>,
     ) -> FindCoordinatorResponse {
         let (code, message) = match call.request.key_type {
+            // Share groups came with v6 (`KafkaApis.getCoordinator`).
+            SHARE if call.version < 6 => {
+                (ResponseError::InvalidRequest, "share groups need version 6")
+            }
             GROUP | TRANSACTION | SHARE => (
                 ResponseError::CoordinatorNotAvailable,
                 "this broker has no coordinator of that kind",

@@ -32,6 +32,10 @@ impl Handler for InitProducerId {
         };
         match &call.request.transactional_id {
             Some(id) if id.is_empty() => refused(ResponseError::InvalidRequest),
+            // Both or neither (`KafkaApis.handleInitProducerIdRequest`).
+            _ if (call.request.producer_id.0 == -1) != (call.request.producer_epoch == -1) => {
+                refused(ResponseError::InvalidRequest)
+            }
             Some(_) => refused(ResponseError::CoordinatorNotAvailable),
             // An id of its own is never continued without a transaction: the producer gets a fresh one, epoch 0 (T1).
             None => match ctx.controller.allocate_producer_ids(1).await {

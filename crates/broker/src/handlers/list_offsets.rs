@@ -13,7 +13,7 @@ use wire::messages::list_offsets_request::ListOffsetsPartition;
 use wire::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
-use wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use wire::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use super::fetch::check_epoch;
 use crate::apis::{Call, Handler};
@@ -39,15 +39,19 @@ impl Handler for ListOffsets {
     async fn handle(ctx: &Arc<Context>, call: Call<ListOffsetsRequest>) -> ListOffsetsResponse {
         let table = ctx.topics.snapshot();
         let read_committed = call.version >= 2 && call.request.isolation_level == 1;
-        let mut seen = HashSet::new();
+        let repeated = repeated(&call.request);
+        let mut refused = HashSet::new();
         let mut topics = Vec::with_capacity(call.request.topics.len());
         for topic in call.request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in &topic.partitions {
-                let answer = if seen.insert((topic.name.clone(), asked.partition_index)) {
+                let place = (topic.name.clone(), asked.partition_index);
+                let answer = if !repeated.contains(&place) {
                     answer(&table, &topic.name, asked, read_committed, call.version).await
-                } else {
+                } else if refused.insert(place) {
                     Err(ResponseError::InvalidRequest)
+                } else {
+                    continue;
                 };
                 partitions.push(rendered(asked.partition_index, answer, call.version));
             }
@@ -59,6 +63,16 @@ impl Handler for ListOffsets {
         }
         ListOffsetsResponse::default().with_topics(topics)
     }
+}
+
+/// The partitions that a request names more than once: each is refused, once (`ListOffsetsRequest.duplicatePartitions`).
+fn repeated(request: &ListOffsetsRequest) -> HashSet<(TopicName, i32)> {
+    let mut seen = HashSet::new();
+    let places = request.topics.iter().flat_map(|topic| {
+        let indexes = topic.partitions.iter().map(|asked| asked.partition_index);
+        indexes.map(|index| (topic.name.clone(), index))
+    });
+    places.filter(|place| !seen.insert(place.clone())).collect()
 }
 
 struct Found {

@@ -194,7 +194,7 @@ impl ControllerTask {
             .get(&self.node_id)
             .map_or(-1, |broker| broker.broker_epoch);
         let record = ProducerIdBlock {
-            next_producer_id: block.start + 500,
+            next_producer_id: block.end,
             broker_id: self.node_id,
             broker_epoch,
         };

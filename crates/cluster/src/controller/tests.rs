@@ -1008,26 +1008,19 @@ async fn while_the_store_cannot_be_read_requests_fail_and_afterwards_the_truth_i
 async fn a_large_creation_that_fails_in_the_middle_is_taken_back() {
     let dir = tempfile::tempdir().unwrap();
     let (node, store) = Node::start_with_store(dir.path()).await;
-    let revision = node.controller.image().revision;
-    let mut images = node.controller.subscribe();
-    let controller = node.controller.clone();
-    let creating = tokio::spawn(async move {
-        controller
-            .create_topics(vec![topic("large", 5_000)], false)
-            .await
-            .remove(0)
-    });
-    // In the middle: some partitions are written, the topic is not active.
-    let in_the_middle = images
-        .wait_for(|image| image.revision > revision + 2)
-        .await
-        .map(|image| image.topic_count());
-    store.inject(Faults {
-        writes: vec![WriteFault::Refused; 2],
-        opens: 0,
-    });
-    assert_eq!(in_the_middle.ok(), Some(0));
-    assert!(creating.await.unwrap().is_err());
+    // In the middle: the topic is announced, nine of forty lots of partitions are written.
+    let mut writes = vec![WriteFault::Refused; 2];
+    writes.extend([WriteFault::Spared; 10]);
+    store.inject(Faults { writes, opens: 0 });
+    let error = node.create_error(topic("large", 5_000)).await;
+    assert!(
+        matches!(
+            error,
+            CreateTopicError::Controller(ControllerError::Store(_))
+        ),
+        "{error:?}"
+    );
+    assert_eq!(node.controller.image().topic_count(), 0);
     assert_eq!(node.controller.image().work.topics.len(), 1);
     node.create("next", 1).await;
     assert!(node.controller.image().work.topics.is_empty());
