@@ -206,3 +206,28 @@ async fn connections_beyond_the_cap_of_an_address_are_closed_and_places_come_bac
     .await
     .expect("a place comes back");
 }
+
+#[tokio::test]
+async fn an_idle_connection_lives_on_after_the_deadline_of_a_frame_and_a_half_sent_frame_does_not() {
+    let deadline = [("network.frame.timeout.ms", "200")];
+    let broker = TestBroker::start_with(&deadline).await;
+    let mut idle = TcpStream::connect(broker.addr()).await.expect("accepts");
+    let mut half = TcpStream::connect(broker.addr()).await.expect("accepts");
+    half.write_all(&request(18, 0, 1, &[])[..7]).await.expect("sent");
+    // The half-sent frame is older than the idle connection's silence could be, so its end proves that time has passed.
+    assert!(is_closed(&mut half).await);
+    idle.write_all(&request(18, 0, 2, &[])).await.expect("sent");
+    assert_eq!(answer(&mut idle).await[..4], 2_i32.to_be_bytes());
+    let mut half = TcpStream::connect(broker.addr()).await.expect("accepts");
+    half.write_all(&[0]).await.expect("sent");
+    assert!(is_closed(&mut half).await);
+    idle.write_all(&request(18, 0, 3, &[])).await.expect("sent");
+    assert_eq!(answer(&mut idle).await[..4], 3_i32.to_be_bytes());
+}
+
+#[tokio::test]
+async fn a_connection_idle_for_too_long_is_closed() {
+    let broker = TestBroker::start_with(&[("connections.max.idle.ms", "100")]).await;
+    let mut stream = TcpStream::connect(broker.addr()).await.expect("accepts");
+    assert!(is_closed(&mut stream).await);
+}

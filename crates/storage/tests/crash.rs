@@ -10,7 +10,6 @@ extern crate tidewater_storage as storage;
 mod support;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -165,71 +164,6 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
         acknowledged.values().all(|offset| *offset > 100),
         "{acknowledged:?}"
     );
-}
-
-/// Takes the machine's place: drops everything that was not synced, on a file system of its own.
-struct PowerSwitch {
-    image: PathBuf,
-    mount: PathBuf,
-}
-
-impl PowerSwitch {
-    fn install(root: &Path) -> Option<Self> {
-        let switch = Self {
-            image: root.join("image"),
-            mount: root.join("mount"),
-        };
-        std::fs::create_dir(&switch.mount).unwrap();
-        let image = std::fs::File::create(&switch.image).unwrap();
-        image.set_len(512 << 20).unwrap();
-        let made = run("mkfs.ext4", &["-q".as_ref(), switch.image.as_os_str()]);
-        if made && switch.on() && run("python3", &["-c".as_ref(), "".as_ref()]) {
-            return Some(switch);
-        }
-        let mut out = std::io::stderr();
-        out.write_all(b"SKIPPED: no loop device, ext4 or python3: losing power was not tested\n")
-            .unwrap();
-        None
-    }
-
-    fn on(&self) -> bool {
-        run(
-            "mount",
-            &[
-                "-o".as_ref(),
-                "loop".as_ref(),
-                self.image.as_os_str(),
-                self.mount.as_os_str(),
-            ],
-        )
-    }
-
-    /// EXT4_IOC_SHUTDOWN without flushing its journal.
-    fn off(&self) {
-        let program = "import fcntl, os, struct, sys\n\
-                       fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
-        assert!(run(
-            "python3",
-            &["-c".as_ref(), program.as_ref(), self.mount.as_os_str()]
-        ));
-    }
-
-    fn unmount(&self) {
-        wait_until("the file system is unmounted", || {
-            run("umount", &[self.mount.as_os_str()])
-        });
-    }
-}
-
-impl Drop for PowerSwitch {
-    fn drop(&mut self) {
-        run("umount", &["-l".as_ref(), self.mount.as_os_str()]);
-    }
-}
-
-fn run(program: &str, arguments: &[&OsStr]) -> bool {
-    let output = Command::new(program).args(arguments).output();
-    output.is_ok_and(|output| output.status.success())
 }
 
 #[test]

@@ -107,8 +107,6 @@ fn rendered(row: Row, detail: Detail) -> DescribeConfigsResourceResult {
     if detail.types {
         result.config_type = row.wire_type;
     }
-    result.documentation = detail
-        .documentation
-        .then(|| StrBytes::from_string(row.doc));
+    result.documentation = detail.documentation.then(|| StrBytes::from_string(row.doc));
     result
 }

@@ -255,10 +255,11 @@ async fn read_all(ctx: &Arc<Context>, fetch: &Fetch) -> Pass {
     };
     for target in &fetch.targets {
         let room = fetch.bytes_max.saturating_sub(pass.bytes);
-        let answer = match &target.partition {
+        let mut answer = match &target.partition {
             Ok(partition) => read_one(ctx, fetch, target, partition, room, pass.bytes == 0).await,
             Err(code) => empty(target, *code),
         };
+        answer.error_code = code_for_version(answer.error_code, fetch.version);
         pass.bytes += answer.records.iter().map(LogSlice::len).sum::<usize>();
         pass.urgent |= answer.error_code != 0 || answer.diverging_epoch.is_some();
         pass.answers.push(answer);
@@ -333,11 +334,7 @@ async fn read_one(
             answer.records = read.slices;
             answer
         }
-        Err(error) => {
-            let mut answer = empty(target, error_code::for_read(&error));
-            answer.error_code = code_for_version(answer.error_code, fetch.version);
-            answer
-        }
+        Err(error) => empty(target, error_code::for_read(&error)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! A topic that is created automatically is answered as it is, at once: its logs exist before the answer leaves, so
 //! clients need not retry (Kafka answers 3 first; M2).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cluster::PartitionState;
@@ -32,6 +33,9 @@ impl Handler for Metadata {
 
     async fn handle(ctx: &Arc<Context>, call: Call<MetadataRequest>) -> MetadataResponse {
         let version = call.version;
+        if let Some(refused) = malformed(&call.request, version) {
+            return refused;
+        }
         let (host, port) = ctx.advertised(&call.connection);
         let broker = MetadataResponseBroker::default()
             .with_node_id(BrokerId(ctx.node_id))
@@ -59,6 +63,21 @@ impl Handler for Metadata {
     }
 }
 
+/// Ids come with v12, although the field is there from v10 on: a request that uses it earlier, or names nothing, is
+/// refused as a whole (`KafkaApis.handleTopicMetadataRequest`).
+fn malformed(request: &MetadataRequest, version: i16) -> Option<MetadataResponse> {
+    let topics = request.topics.as_deref().unwrap_or_default();
+    let is_named = |topic: &MetadataRequestTopic| topic.name.is_some() && topic.topic_id.is_nil();
+    if version >= 12 || topics.iter().all(is_named) {
+        return None;
+    }
+    let topics = topics
+        .iter()
+        .map(|topic| refused(topic, ResponseError::InvalidRequest, version));
+    let response = MetadataResponse::default().with_topics(topics.collect());
+    Some(response.with_controller_id(BrokerId(-1)))
+}
+
 async fn topics(ctx: &Arc<Context>, call: &Call<MetadataRequest>) -> Vec<MetadataResponseTopic> {
     let version = call.version;
     let with_operations = version >= 8 && call.request.include_topic_authorized_operations;
@@ -80,15 +99,29 @@ async fn topics(ctx: &Arc<Context>, call: &Call<MetadataRequest>) -> Vec<Metadat
     let may_create =
         (version < 4 || call.request.allow_auto_topic_creation) && ctx.config().topics.auto_create;
     let mut answers = Vec::with_capacity(wanted.len());
+    // Each topic once: a small request must not be answered by the same partitions a million times.
+    let mut asked = HashSet::new();
     for topic in wanted {
+        if !asked.insert((topic.topic_id, topic.name.as_ref())) {
+            continue;
+        }
         answers.push(match lookup(&ctx.topics.table(), topic, version) {
             Lookup::Found(topic) => render(&topic),
-            Lookup::Refused(code) => refused(topic, code),
+            Lookup::Refused(code) => refused(topic, code, version),
             Lookup::Unknown(name) if may_create => match created(ctx, &name).await {
                 Ok(topic) => render(&topic),
-                Err(code) => refused(topic, code),
+                Err(code) => refused(topic, code, version),
             },
-            Lookup::Unknown(_) => refused(topic, ResponseError::UnknownTopicOrPartition),
+            Lookup::Unknown(name) => {
+                let mut answer = refused(topic, ResponseError::UnknownTopicOrPartition, version);
+                if version >= 1 {
+                    answer.is_internal = cluster::is_internal_topic(&name);
+                }
+                if with_operations {
+                    answer.topic_authorized_operations = operations::TOPIC;
+                }
+                answer
+            }
         });
     }
     answers
@@ -101,7 +134,7 @@ enum Lookup {
 }
 
 fn lookup(table: &TopicMap, wanted: &MetadataRequestTopic, version: i16) -> Lookup {
-    if version >= 10 && !wanted.topic_id.is_nil() {
+    if version >= 12 && !wanted.topic_id.is_nil() {
         return match table.with_id(wanted.topic_id) {
             Some(topic) => Lookup::Found(Arc::clone(topic)),
             None => Lookup::Refused(ResponseError::UnknownTopicId),
@@ -129,14 +162,16 @@ async fn created(ctx: &Arc<Context>, name: &str) -> Result<Arc<Topic>, ResponseE
     }
 }
 
-fn refused(wanted: &MetadataRequestTopic, code: ResponseError) -> MetadataResponseTopic {
+fn refused(
+    wanted: &MetadataRequestTopic,
+    code: ResponseError,
+    version: i16,
+) -> MetadataResponseTopic {
     MetadataResponseTopic::default()
         .with_error_code(code.code())
         // Only from v12 on may the name be null (an unknown id); before, the field cannot be.
         .with_name(wanted.name.clone().or_else(|| {
-            wanted
-                .topic_id
-                .is_nil()
+            (version < 12 || wanted.topic_id.is_nil())
                 .then(|| TopicName(StrBytes::from_static_str("")))
         }))
         .with_topic_id(wanted.topic_id)

@@ -25,7 +25,7 @@ use crate::apis::{self, Answer};
 use crate::context::Context;
 use crate::error_code;
 use crate::net::connection::ConnectionInfo;
-use crate::topics::{Partition, Topic, TopicMap};
+use crate::topics::{Partition, Topic};
 use crate::waiters::Waiting;
 
 pub(crate) const MIN: i16 = 3;
@@ -153,20 +153,29 @@ async fn take_up(
     let table = ctx.topics.snapshot();
     let mut outcomes = Vec::with_capacity(request.topic_data.len());
     let mut jobs = Vec::with_capacity(request.topic_data.len());
-    let refusal = request_refusal(&request, acks);
+    let refusal = request_refusal(&request);
     for data in request.topic_data {
-        outcomes.push(take_up_topic(ctx, &table, data, refusal, version, &mut jobs).await);
+        let topic = if version >= 13 {
+            table.with_id(data.topic_id)
+        } else {
+            table.named(&data.name)
+        };
+        // Kafka looks for the topic before it looks at `acks`.
+        let refusal = match topic {
+            Some(_) if acks.is_none() => refusal.or(Some(ResponseError::InvalidRequiredAcks)),
+            _ => refusal,
+        };
+        outcomes.push(take_up_topic(ctx, topic, data, refusal, version, &mut jobs).await);
     }
     if jobs.is_empty() {
         return (outcomes, None);
     }
     let (sender, receiver) = oneshot::channel();
-    let gate = Arc::clone(connection);
-    gate.appends.enter();
+    let entered = Entered::new(connection);
     ctx.store.append(
         jobs,
         Box::new(move |results| {
-            gate.appends.leave();
+            drop(entered);
             // The connection may be gone; what was appended stays appended.
             let _ = sender.send(results);
         }),
@@ -174,31 +183,48 @@ async fn take_up(
     (outcomes, Some(receiver))
 }
 
-/// What is wrong with the request as a whole, so that no partition of it is taken.
-fn request_refusal(request: &ProduceRequest, acks: Option<Acks>) -> Option<ResponseError> {
-    if acks.is_none() {
-        return Some(ResponseError::InvalidRequiredAcks);
+/// An append on its way. Leaves the gate when dropped, so also with a store that goes away without an answer.
+struct Entered(Arc<ConnectionInfo>);
+
+impl Entered {
+    fn new(connection: &Arc<ConnectionInfo>) -> Self {
+        connection.appends.enter();
+        Self(Arc::clone(connection))
     }
-    // Without a transaction coordinator no transactional id is known to anyone.
-    request
-        .transactional_id
-        .as_ref()
-        .map(|_| ResponseError::InvalidTxnState)
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.appends.leave();
+    }
+}
+
+/// What is wrong with the request as a whole, so that no partition of it is taken. One transactional batch is enough
+/// (`KafkaApis.handleProduceRequest`); stored, it would hold back every read_committed consumer for good.
+fn request_refusal(request: &ProduceRequest) -> Option<ResponseError> {
+    let mut batches = request
+        .topic_data
+        .iter()
+        .flat_map(|topic| &topic.partition_data)
+        .filter_map(|data| BatchHeader::parse(data.records.as_deref()?).ok());
+    if !batches.any(|batch| batch.attributes.is_transactional()) {
+        return None;
+    }
+    Some(match request.transactional_id {
+        None => ResponseError::TransactionalIdAuthorizationFailed,
+        // Without a transaction coordinator no transactional id is known to anyone.
+        Some(_) => ResponseError::InvalidTxnState,
+    })
 }
 
 async fn take_up_topic(
     ctx: &Arc<Context>,
-    table: &TopicMap,
+    topic: Option<&Arc<Topic>>,
     data: TopicProduceData,
     refusal: Option<ResponseError>,
     version: i16,
     jobs: &mut Vec<AppendJob>,
 ) -> TopicOutcome {
-    let topic = if version >= 13 {
-        table.with_id(data.topic_id)
-    } else {
-        table.named(&data.name)
-    };
     let mut partitions = Vec::with_capacity(data.partition_data.len());
     for partition in data.partition_data {
         let index = partition.index;

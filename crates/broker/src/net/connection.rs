@@ -336,15 +336,13 @@ async fn flush(
     stream: &TcpStream,
     writer: &mut ResponseWriter,
 ) -> Result<(), Ended> {
-    if writer.is_empty() {
-        return Ok(());
-    }
-    match tokio::time::timeout(WRITE_STALL_MAX, writer.flush(stream)).await {
-        Ok(Ok(bytes)) => {
-            ctx.metrics.network.sent_bytes.inc_by(bytes);
-            Ok(())
+    // Each step has the whole time: a slow peer that keeps taking bytes is served however long it takes.
+    while !writer.is_empty() {
+        match tokio::time::timeout(WRITE_STALL_MAX, writer.write_some(stream)).await {
+            Ok(Ok(bytes)) => ctx.metrics.network.sent_bytes.inc_by(bytes),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => return Err(Ended::WriteStalled),
         }
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(Ended::WriteStalled),
     }
+    Ok(())
 }

@@ -58,11 +58,7 @@ impl FrameReader {
         budget: &MemoryBudget,
     ) -> Result<(Bytes, MemoryPermit), ReadFrameError> {
         if self.buffer.is_empty() {
-            // Between frames an idle connection keeps no memory: wait before there is a buffer.
-            self.buffer = BytesMut::new();
-            timeout(limits.idle, stream.readable())
-                .await
-                .map_err(|_| ReadFrameError::Idle(limits.idle))??;
+            timeout(limits.idle, self.first_bytes(stream)).await.map_err(|_| ReadFrameError::Idle(limits.idle))??;
         }
         self.at_least(4, stream, limits).await?;
         let prefix = [
@@ -102,20 +98,34 @@ impl FrameReader {
             .map_err(|_| ReadFrameError::Stalled(limits.whole_frame))?
     }
 
+    /// Waits for the first bytes of a frame, as long as it takes. Readiness may be announced though nothing is there, so the
+    /// buffer that a try needs is given back before waiting: an idle connection keeps no memory.
+    async fn first_bytes(&mut self, stream: &TcpStream) -> Result<(), ReadFrameError> {
+        while !self.try_fill(stream, READ_CHUNK_BYTES)? {
+            self.buffer = BytesMut::new();
+            stream.readable().await?;
+        }
+        Ok(())
+    }
+
     async fn fill(&mut self, stream: &TcpStream, room: usize) -> Result<(), ReadFrameError> {
+        while !self.try_fill(stream, room)? {
+            stream.readable().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes what is there, into at least `room` bytes; `false` when nothing is.
+    fn try_fill(&mut self, stream: &TcpStream, room: usize) -> Result<bool, ReadFrameError> {
         if self.buffer.capacity() - self.buffer.len() < room {
             self.buffer.reserve(room);
         }
-        loop {
-            match stream.try_read_buf(&mut self.buffer) {
-                Ok(0) if self.buffer.is_empty() => return Err(ReadFrameError::Closed),
-                Ok(0) => return Err(ReadFrameError::ClosedInFrame),
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    stream.readable().await?
-                }
-                Err(error) => return Err(error.into()),
-            }
+        match stream.try_read_buf(&mut self.buffer) {
+            Ok(0) if self.buffer.is_empty() => Err(ReadFrameError::Closed),
+            Ok(0) => Err(ReadFrameError::ClosedInFrame),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 }

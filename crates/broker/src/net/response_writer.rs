@@ -40,24 +40,18 @@ impl ResponseWriter {
         self.memory_bytes
     }
 
-    /// Writes everything; returns the bytes written.
-    pub(crate) async fn flush(&mut self, stream: &TcpStream) -> io::Result<u64> {
-        let mut written = 0;
+    /// Writes as much as the socket takes at once, waiting until it takes something; returns the bytes written.
+    pub(crate) async fn write_some(&mut self, stream: &TcpStream) -> io::Result<u64> {
         while let Some(front) = self.pieces.front_mut() {
-            written += match front {
-                Part::Memory(bytes) if bytes.is_empty() => {
-                    self.pieces.pop_front();
-                    0
-                }
-                Part::File { len: 0, .. } => {
-                    self.pieces.pop_front();
-                    0
-                }
-                Part::Memory(_) => self.write_memory(stream).await?,
-                Part::File { .. } => self.send_file(stream).await?,
-            };
+            match front {
+                Part::Memory(bytes) if bytes.is_empty() => {}
+                Part::File { len: 0, .. } => {}
+                Part::Memory(_) => return self.write_memory(stream).await,
+                Part::File { .. } => return self.send_file(stream).await,
+            }
+            self.pieces.pop_front();
         }
-        Ok(written)
+        Ok(0)
     }
 
     async fn write_memory(&mut self, stream: &TcpStream) -> io::Result<u64> {

@@ -5,7 +5,10 @@
     reason = "each test program uses its own part"
 )]
 
+use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -288,4 +291,69 @@ impl LogEvents for CountingEvents {
     fn dir_went_offline(&self, _dir: &Path, reason: &str) {
         self.offline.lock().unwrap().push(reason.to_owned());
     }
+}
+
+/// Takes the machine's place: drops everything that was not synced, on a file system of its own.
+pub struct PowerSwitch {
+    image: PathBuf,
+    pub mount: PathBuf,
+}
+
+impl PowerSwitch {
+    pub fn install(root: &Path) -> Option<Self> {
+        let switch = Self {
+            image: root.join("image"),
+            mount: root.join("mount"),
+        };
+        std::fs::create_dir(&switch.mount).unwrap();
+        let image = std::fs::File::create(&switch.image).unwrap();
+        image.set_len(512 << 20).unwrap();
+        let made = run("mkfs.ext4", &["-q".as_ref(), switch.image.as_os_str()]);
+        if made && switch.on() && run("python3", &["-c".as_ref(), "".as_ref()]) {
+            return Some(switch);
+        }
+        let mut out = std::io::stderr();
+        out.write_all(b"SKIPPED: no loop device, ext4 or python3: losing power was not tested\n")
+            .unwrap();
+        None
+    }
+
+    pub fn on(&self) -> bool {
+        run(
+            "mount",
+            &[
+                "-o".as_ref(),
+                "loop".as_ref(),
+                self.image.as_os_str(),
+                self.mount.as_os_str(),
+            ],
+        )
+    }
+
+    /// EXT4_IOC_SHUTDOWN without flushing its journal.
+    pub fn off(&self) {
+        let program = "import fcntl, os, struct, sys\n\
+                       fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+        assert!(run(
+            "python3",
+            &["-c".as_ref(), program.as_ref(), self.mount.as_os_str()]
+        ));
+    }
+
+    pub fn unmount(&self) {
+        wait_until("the file system is unmounted", || {
+            run("umount", &[self.mount.as_os_str()])
+        });
+    }
+}
+
+impl Drop for PowerSwitch {
+    fn drop(&mut self) {
+        run("umount", &["-l".as_ref(), self.mount.as_os_str()]);
+    }
+}
+
+pub fn run(program: &str, arguments: &[&OsStr]) -> bool {
+    let output = Command::new(program).args(arguments).output();
+    output.is_ok_and(|output| output.status.success())
 }
