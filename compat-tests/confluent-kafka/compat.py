@@ -138,7 +138,9 @@ class Confluent(Client):
 
     def look_up(self, topic, partition, spec):
         wanted = SPECS.get(spec) or OffsetSpec.for_timestamp(spec)
-        found = answer(fresh_admin().list_offsets({TopicPartition(topic, partition): wanted}))
+        # Kept in a variable, since a handle that nobody holds any more never answers.
+        admin = fresh_admin()
+        found = answer(admin.list_offsets({TopicPartition(topic, partition): wanted}))
         if isinstance(spec, int):
             consumer = self.consumer()
             asked = consumer.offsets_for_times([TopicPartition(topic, partition, spec)], timeout=DEADLINE_S)[0]
@@ -148,7 +150,8 @@ class Confluent(Client):
         return found.offset, found.timestamp
 
     def delete_records(self, topic, partition, before):
-        return answer(fresh_admin().delete_records([TopicPartition(topic, partition, before)])).low_watermark
+        admin = fresh_admin()
+        return answer(admin.delete_records([TopicPartition(topic, partition, before)])).low_watermark
 
 
 Confluent().main_loop()

@@ -3,6 +3,7 @@
 mod admin;
 mod architecture;
 mod configs;
+mod differential;
 mod fetch;
 mod produce;
 mod restart;

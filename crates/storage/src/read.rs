@@ -294,13 +294,12 @@ impl<'a> SegmentReader<'a> {
         if end.position <= start.position {
             return Ok(Found::Nothing);
         }
-        self.make_ready(&file, start, end.position, hint.is_some())?;
-        if end.offset > start.offset {
-            self.log
-                .hints
-                .put(self.segment.base_offset, from, end, generation);
+        let ready = self.make_ready(&file, start, end.position, hint.is_some())?;
+        if ready == end.position && end.offset > start.offset {
+            let base = self.segment.base_offset;
+            self.log.hints.put(base, from, end, generation);
         }
-        let len = usize::try_from(end.position - start.position).unwrap_or(usize::MAX);
+        let len = usize::try_from(ready - start.position).unwrap_or(usize::MAX);
         Ok(Found::Slice(LogSlice::File {
             file,
             position: start.position,
@@ -504,22 +503,23 @@ impl<'a> SegmentReader<'a> {
         }
     }
 
-    /// Sees to it that the range is in the page cache and has been checked.
+    /// Sees to it that the range is in the page cache and has been checked. Returns where the good bytes end: behind at
+    /// least one batch.
     fn make_ready(
         &self,
         file: &File,
         start: Place,
         end: u64,
         sequential: bool,
-    ) -> Result<(), ReadError> {
+    ) -> Result<u64, ReadError> {
         let checked = self.segment.is_checked(start.position, end);
         match self.mode {
             ReadMode::NoWait if !checked => Err(ReadError::WouldBlock),
-            ReadMode::NoWait => self.probe(file, start.position, end),
+            ReadMode::NoWait => self.probe(file, start.position, end).map(|()| end),
             ReadMode::Wait => {
                 self.read_ahead(file, start.position, end, sequential);
                 if checked {
-                    self.warm(file, start.position, end)
+                    self.warm(file, start.position, end).map(|()| end)
                 } else {
                     self.verify(file, start, end)
                 }
@@ -562,22 +562,26 @@ impl<'a> SegmentReader<'a> {
         Ok(())
     }
 
-    /// Checks every batch in the range, which brings it into the page cache as well.
-    fn verify(&self, file: &File, start: Place, end: u64) -> Result<(), ReadError> {
+    /// Checks every batch in the range, which brings it into the page cache as well. Good batches in front of a bad one
+    /// are a result; the bad one is the next reader's error.
+    fn verify(&self, file: &File, start: Place, end: u64) -> Result<u64, ReadError> {
         let mut scanner = Scanner::new(file, start.position, end, self.segment.base_offset);
-        loop {
+        let bad = loop {
             match scanner.next() {
                 Ok(Next::Batch(_)) => {}
-                Ok(Next::End) => break,
-                Ok(Next::Bad(what)) => {
-                    let position = scanner.position();
-                    return Err(self.corrupt(position, what));
-                }
+                Ok(Next::End) => break None,
+                Ok(Next::Bad(what)) => break Some(what),
                 Err(error) => return Err(self.failed(start.position, error)),
             }
+        };
+        let position = scanner.position();
+        match bad {
+            Some(what) if position == start.position => Err(self.corrupt(position, what)),
+            _ => {
+                self.segment.mark_checked(start.position, position);
+                Ok(position)
+            }
         }
-        self.segment.mark_checked(start.position, end);
-        Ok(())
     }
 }
 

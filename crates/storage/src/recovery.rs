@@ -291,10 +291,21 @@ impl<'a> Recovery<'a> {
         source.db.write(batch, Durability::Process)?;
         let mut recovery = Self::new(source);
         let newest = files.keys().next_back().copied();
+        // Below this everything is on the disk, so what is bad there is rot, and what follows it is good. Above it a machine
+        // crash may have left holes, and nothing behind one can be kept.
+        let synced_base = match (source.last_stop, stored.checkpoint) {
+            (LastStop::MachineCrash, Some(checkpoint)) => checkpoint.synced_base,
+            (LastStop::MachineCrash, None) => 0,
+            _ => i64::MAX,
+        };
         for (base, size) in files {
             recovery.next_offset = recovery.next_offset.max(*base);
             let segment = recovery.add_empty(*base);
-            recovery.replay(&segment, *size, Some(*base) == newest)?;
+            let may_cut = Some(*base) == newest || *base >= synced_base;
+            recovery.replay(&segment, *size, may_cut)?;
+            if recovery.cut_bytes > 0 {
+                break;
+            }
         }
         if files.is_empty() {
             // No file is left to say where the log was, but an offset that was given once is never given again.
@@ -502,6 +513,7 @@ impl<'a> Recovery<'a> {
             }
             Some(what) => {
                 tracing::error!(file = %segment.path().display(), position, what, "segment is corrupt");
+                segment.set_checked_from(file_size);
                 segment.publish_size(file_size);
                 segment.update_facts(|facts| facts.size = file_size);
             }

@@ -164,6 +164,11 @@ impl Segment {
         start >= from || start >= end || self.checked.lock().contains(start, end.min(from))
     }
 
+    /// Only from `position` on is everything checked, besides the ranges that were marked.
+    pub(crate) fn set_checked_from(&self, position: u64) {
+        self.checked_from.store(position, Ordering::Release);
+    }
+
     /// Notes that every batch in `start..end` has the right checksum.
     pub(crate) fn mark_checked(&self, start: u64, end: u64) {
         self.checked.lock().insert(start, end);

@@ -82,7 +82,7 @@ fn the_journal_is_dropped_once_the_segments_are_on_the_disk() {
     for _ in 0..50 {
         harness.append(&log, batch(1, 900, T0)).unwrap();
     }
-    assert!(journal_files(&harness) > 3);
+    assert!(journal_files(&harness) > 0);
     wait_until("the journal is empty", || {
         harness.clock.advance(3000);
         journal_files(&harness) == 0

@@ -23,8 +23,8 @@ order, and the first one found is in force:
 4. the properties file given with `--config`
 5. the default
 
-An unknown key is refused, and the nearest known one named; with `--allow-unknown` it is taken and ignored. Variables of
-the image that are no settings (`KAFKA_OPTS`, `KAFKA_HEAP_OPTS`, …) and those Kubernetes makes for a service named
+An unknown key is refused, and the nearest known one named; with `--allow-unknown` it is taken and ignored. In the
+environment, which other programs share, it is only warned of. Variables of the image that are no settings (`KAFKA_OPTS`, `KAFKA_HEAP_OPTS`, …) and those Kubernetes makes for a service named
 `kafka` are passed over.
 ";
 

@@ -149,6 +149,12 @@ impl Read {
                     None if allow_unknown => self
                         .warnings
                         .push(format!("{name} ({origin}) is unknown and ignored")),
+                    // The environment is shared with scripts and other programs: KAFKA_HOME, KAFKA_LIBS and their like
+                    // are nobody's typing error.
+                    None if matches!(origin, Origin::Environment(_)) => {
+                        let unknown = keys::unknown(name, origin.to_string());
+                        self.warnings.push(format!("{unknown} It is ignored."));
+                    }
                     None => self.errors.push(keys::unknown(name, origin.to_string())),
                 },
             }

@@ -55,6 +55,9 @@ impl Handler for ListOffsets {
                 };
                 partitions.push(rendered(asked.partition_index, answer, call.version));
             }
+            if partitions.is_empty() {
+                continue;
+            }
             topics.push(
                 ListOffsetsTopicResponse::default()
                     .with_name(topic.name)

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::budget::{MemoryBudget, MemoryPermit};
+use super::budget::{MemoryBudget, MemoryPermit, SMALL_FRAME_BYTES};
 
 /// Small frames share one read of this size; an idle connection holds no buffer at all.
 const READ_CHUNK_BYTES: usize = 32 * 1024;
@@ -58,7 +58,9 @@ impl FrameReader {
         budget: &MemoryBudget,
     ) -> Result<(Bytes, MemoryPermit), ReadFrameError> {
         if self.buffer.is_empty() {
-            timeout(limits.idle, self.first_bytes(stream)).await.map_err(|_| ReadFrameError::Idle(limits.idle))??;
+            timeout(limits.idle, self.first_bytes(stream))
+                .await
+                .map_err(|_| ReadFrameError::Idle(limits.idle))??;
         }
         self.at_least(4, stream, limits).await?;
         let prefix = [
@@ -68,6 +70,10 @@ impl FrameReader {
             self.buffer[3],
         ];
         let body = wire::frame::frame_len(prefix, limits.frame_bytes_max)?;
+        // A small frame takes its share when it is there, so announcing one holds nothing; a large one before it is read.
+        if body <= SMALL_FRAME_BYTES {
+            self.at_least(4 + body, stream, limits).await?;
+        }
         // Not under the deadline: here the broker is the slow side, and whoever holds the budget has deadlines.
         let permit = budget.acquire(body).await;
         self.at_least(4 + body, stream, limits).await?;
