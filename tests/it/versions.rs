@@ -13,12 +13,15 @@ use wire::messages::describe_configs_request::DescribeConfigsResource;
 use wire::messages::incremental_alter_configs_request::AlterConfigsResource;
 use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::messages::metadata_request::MetadataRequestTopic;
-use wire::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+use wire::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
 use wire::messages::{
-    AlterConfigsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+    AlterConfigsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeLogDirsRequest, DescribeTopicPartitionsRequest, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest,
 };
 use wire::{Request, StrBytes};
 
@@ -30,7 +33,12 @@ struct Asker {
 
 impl Asker {
     /// Asks at every advertised version at or above `from`; `check` sees each answer.
-    async fn every<R: Request>(&mut self, from: i16, make: impl Fn(i16) -> R, check: impl Fn(i16, R::Response)) {
+    async fn every<R: Request>(
+        &mut self,
+        from: i16,
+        make: impl Fn(i16) -> R,
+        check: impl Fn(i16, R::Response),
+    ) {
         for version in self.versions(R::KEY, from) {
             check(version, self.client.call_at(&make(version), version).await);
         }
@@ -38,7 +46,11 @@ impl Asker {
     }
 
     fn versions(&mut self, key: i16, from: i16) -> RangeInclusive<i16> {
-        let advertised = self.client.connection().broker_versions(key).expect("advertised");
+        let advertised = self
+            .client
+            .connection()
+            .broker_versions(key)
+            .expect("advertised");
         from.max(*advertised.start())..=*advertised.end()
     }
 }
@@ -77,34 +89,57 @@ async fn data(asker: &mut Asker) {
         asker
             .every(4, fetch, |version, answer| {
                 let partition = &answer.responses[0].partitions[0];
-                let records = partition.records.as_ref().map_or(0, |records| records.len());
+                let records = partition
+                    .records
+                    .as_ref()
+                    .map_or(0, |records| records.len());
                 assert_eq!(records > 0, name == "orders", "Fetch v{version}");
             })
             .await;
         let offsets = |_| {
-            let partition = ListOffsetsPartition::default().with_current_leader_epoch(-1).with_timestamp(-1);
-            let topic = ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(vec![partition]);
-            ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
+            let partition = ListOffsetsPartition::default()
+                .with_current_leader_epoch(-1)
+                .with_timestamp(-1);
+            let topic = ListOffsetsTopic::default()
+                .with_name(topic_name(name))
+                .with_partitions(vec![partition]);
+            ListOffsetsRequest::default()
+                .with_replica_id(BrokerId(-1))
+                .with_topics(vec![topic])
         };
         asker
             .every(1, offsets, |version, answer| {
-                assert_eq!(answer.topics[0].partitions[0].error_code == 0, name == "orders", "ListOffsets v{version}");
+                assert_eq!(
+                    answer.topics[0].partitions[0].error_code == 0,
+                    name == "orders",
+                    "ListOffsets v{version}"
+                );
             })
             .await;
         let epochs = |_| {
             let partition = OffsetForLeaderPartition::default().with_current_leader_epoch(-1);
-            let topic = OffsetForLeaderTopic::default().with_topic(topic_name(name)).with_partitions(vec![partition]);
-            OffsetForLeaderEpochRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
+            let topic = OffsetForLeaderTopic::default()
+                .with_topic(topic_name(name))
+                .with_partitions(vec![partition]);
+            OffsetForLeaderEpochRequest::default()
+                .with_replica_id(BrokerId(-1))
+                .with_topics(vec![topic])
         };
         asker
             .every(2, epochs, |version, answer| {
                 let code = answer.topics[0].partitions[0].error_code;
-                assert_eq!(code == 0, name == "orders", "OffsetForLeaderEpoch v{version}");
+                assert_eq!(
+                    code == 0,
+                    name == "orders",
+                    "OffsetForLeaderEpoch v{version}"
+                );
             })
             .await;
         let delete = |_| {
             let partition = DeleteRecordsPartition::default().with_offset(0);
-            let topic = DeleteRecordsTopic::default().with_name(topic_name(name)).with_partitions(vec![partition]);
+            let topic = DeleteRecordsTopic::default()
+                .with_name(topic_name(name))
+                .with_partitions(vec![partition]);
             DeleteRecordsRequest::default().with_topics(vec![topic])
         };
         asker
@@ -121,14 +156,18 @@ async fn data(asker: &mut Asker) {
             .with_producer_id((-1).into())
             .with_producer_epoch(-1)
     };
-    asker.every(0, init, |_, answer| assert_eq!(answer.error_code, 0)).await;
+    asker
+        .every(0, init, |_, answer| assert_eq!(answer.error_code, 0))
+        .await;
 }
 
 async fn topics(asker: &mut Asker) {
     for name in THERE_AND_NOT {
         let metadata = |_| {
             let topic = MetadataRequestTopic::default().with_name(Some(topic_name(name)));
-            MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(true)
+            MetadataRequest::default()
+                .with_topics(Some(vec![topic]))
+                .with_allow_auto_topic_creation(true)
         };
         asker
             .every(4, metadata, |version, answer| {
@@ -141,53 +180,95 @@ async fn topics(asker: &mut Asker) {
                 .with_name(topic_name(name))
                 .with_num_partitions(1)
                 .with_replication_factor(1);
-            CreateTopicsRequest::default().with_topics(vec![topic]).with_validate_only(true)
+            CreateTopicsRequest::default()
+                .with_topics(vec![topic])
+                .with_validate_only(true)
         };
         asker
             .every(2, create, |version, answer| {
-                assert_eq!(answer.topics[0].error_code == 0, name == "nowhere", "CreateTopics v{version}");
+                assert_eq!(
+                    answer.topics[0].error_code == 0,
+                    name == "nowhere",
+                    "CreateTopics v{version}"
+                );
             })
             .await;
         let grow = |_| {
-            let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(9).with_assignments(None);
-            CreatePartitionsRequest::default().with_topics(vec![topic]).with_validate_only(true)
+            let topic = CreatePartitionsTopic::default()
+                .with_name(topic_name(name))
+                .with_count(9)
+                .with_assignments(None);
+            CreatePartitionsRequest::default()
+                .with_topics(vec![topic])
+                .with_validate_only(true)
         };
         asker
             .every(0, grow, |version, answer| {
-                assert_eq!(answer.results[0].error_code == 0, name == "orders", "CreatePartitions v{version}");
+                assert_eq!(
+                    answer.results[0].error_code == 0,
+                    name == "orders",
+                    "CreatePartitions v{version}"
+                );
             })
             .await;
     }
     let delete = |version| {
         let request = DeleteTopicsRequest::default();
         if version >= 6 {
-            request.with_topics(vec![DeleteTopicState::default().with_name(Some(topic_name("nowhere")))])
+            request.with_topics(vec![
+                DeleteTopicState::default().with_name(Some(topic_name("nowhere"))),
+            ])
         } else {
             request.with_topic_names(vec![topic_name("nowhere")])
         }
     };
-    asker.every(1, delete, |version, answer| assert_eq!(answer.responses[0].error_code, 3, "DeleteTopics v{version}")).await;
-    let pages = |_| DescribeTopicPartitionsRequest::default().with_response_partition_limit(1).with_cursor(None);
-    asker.every(0, pages, |_, answer| assert!(answer.next_cursor.is_some())).await;
+    asker
+        .every(1, delete, |version, answer| {
+            assert_eq!(answer.responses[0].error_code, 3, "DeleteTopics v{version}")
+        })
+        .await;
+    let pages = |_| {
+        DescribeTopicPartitionsRequest::default()
+            .with_response_partition_limit(1)
+            .with_cursor(None)
+    };
+    asker
+        .every(0, pages, |_, answer| assert!(answer.next_cursor.is_some()))
+        .await;
 }
 
 async fn operations(asker: &mut Asker) {
-    let cluster = |version| DescribeClusterRequest::default().with_endpoint_type(1.min(version as i8 + 1));
-    asker.every(0, cluster, |version, answer| assert_eq!(answer.brokers.len(), 1, "DescribeCluster v{version}")).await;
+    let cluster =
+        |version| DescribeClusterRequest::default().with_endpoint_type(1.min(version as i8 + 1));
+    asker
+        .every(0, cluster, |version, answer| {
+            assert_eq!(answer.brokers.len(), 1, "DescribeCluster v{version}")
+        })
+        .await;
     let dirs = |_| DescribeLogDirsRequest::default().with_topics(None);
     // The codec reads answers up to v4; v5 is held to it byte for byte where it is encoded.
     for version in 1..=4 {
         let answer = asker.client.call_at(&dirs(version), version).await;
-        assert_eq!(answer.results[0].error_code, 0, "DescribeLogDirs v{version}");
+        assert_eq!(
+            answer.results[0].error_code, 0,
+            "DescribeLogDirs v{version}"
+        );
     }
     asker.asked.push(35);
     let coordinator = |version| {
         let request = FindCoordinatorRequest::default();
-        if version >= 4 { request.with_coordinator_keys(vec![text("g")]) } else { request.with_key(text("g")) }
+        if version >= 4 {
+            request.with_coordinator_keys(vec![text("g")])
+        } else {
+            request.with_key(text("g"))
+        }
     };
     asker
         .every(0, coordinator, |version, answer| {
-            let code = answer.coordinators.first().map_or(answer.error_code, |one| one.error_code);
+            let code = answer
+                .coordinators
+                .first()
+                .map_or(answer.error_code, |one| one.error_code);
             assert_eq!(code, 15, "FindCoordinator v{version}");
         })
         .await;
@@ -197,30 +278,48 @@ async fn operations(asker: &mut Asker) {
                 .with_resource_type(2)
                 .with_resource_name(text(name))
                 .with_configuration_keys(None);
-            DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true)
+            DescribeConfigsRequest::default()
+                .with_resources(vec![resource])
+                .with_include_synonyms(true)
         };
         asker
             .every(1, describe, |version, answer| {
-                assert_eq!(answer.results[0].configs.is_empty(), name == "nowhere", "DescribeConfigs v{version}");
+                assert_eq!(
+                    answer.results[0].configs.is_empty(),
+                    name == "nowhere",
+                    "DescribeConfigs v{version}"
+                );
             })
             .await;
         let alter = |_| {
-            let resource = AlterConfigsResource::default().with_resource_type(2).with_resource_name(text(name));
+            let resource = AlterConfigsResource::default()
+                .with_resource_type(2)
+                .with_resource_name(text(name));
             IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
         };
         asker
             .every(0, alter, |version, answer| {
                 let code = answer.responses[0].error_code;
-                assert_eq!(code == 0, name == "orders", "IncrementalAlterConfigs v{version}");
+                assert_eq!(
+                    code == 0,
+                    name == "orders",
+                    "IncrementalAlterConfigs v{version}"
+                );
             })
             .await;
         let replace = |_| {
-            let resource = ReplacedResource::default().with_resource_type(2).with_resource_name(text(name));
+            let resource = ReplacedResource::default()
+                .with_resource_type(2)
+                .with_resource_name(text(name));
             AlterConfigsRequest::default().with_resources(vec![resource])
         };
         asker
             .every(0, replace, |version, answer| {
-                assert_eq!(answer.responses[0].error_code == 0, name == "orders", "AlterConfigs v{version}");
+                assert_eq!(
+                    answer.responses[0].error_code == 0,
+                    name == "orders",
+                    "AlterConfigs v{version}"
+                );
             })
             .await;
     }
@@ -231,13 +330,21 @@ async fn every_api_answers_at_every_version_it_is_advertised_in() {
     let broker = TestBroker::start_with(&[("auto.create.topics.enable", "false")]).await;
     let mut client = broker.client().await;
     let id = client.create_topic("orders", 3, &[]).await;
-    let mut asker = Asker { client, asked: vec![18], id };
+    let mut asker = Asker {
+        client,
+        asked: vec![18],
+        id,
+    };
     data(&mut asker).await;
     topics(&mut asker).await;
     operations(&mut asker).await;
     asker.asked.sort_unstable();
     asker.asked.dedup();
-    let advertised: Vec<i16> =
-        (0..200).filter(|&key| asker.client.connection().broker_versions(key).is_some()).collect();
-    assert_eq!(asker.asked, advertised, "an API that is advertised is not asked here");
+    let advertised: Vec<i16> = (0..200)
+        .filter(|&key| asker.client.connection().broker_versions(key).is_some())
+        .collect();
+    assert_eq!(
+        asker.asked, advertised,
+        "an API that is advertised is not asked here"
+    );
 }

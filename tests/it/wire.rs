@@ -208,12 +208,15 @@ async fn connections_beyond_the_cap_of_an_address_are_closed_and_places_come_bac
 }
 
 #[tokio::test]
-async fn an_idle_connection_lives_on_after_the_deadline_of_a_frame_and_a_half_sent_frame_does_not() {
+async fn an_idle_connection_lives_on_after_the_deadline_of_a_frame_and_a_half_sent_frame_does_not()
+{
     let deadline = [("network.frame.timeout.ms", "200")];
     let broker = TestBroker::start_with(&deadline).await;
     let mut idle = TcpStream::connect(broker.addr()).await.expect("accepts");
     let mut half = TcpStream::connect(broker.addr()).await.expect("accepts");
-    half.write_all(&request(18, 0, 1, &[])[..7]).await.expect("sent");
+    half.write_all(&request(18, 0, 1, &[])[..7])
+        .await
+        .expect("sent");
     // The half-sent frame is older than the idle connection's silence could be, so its end proves that time has passed.
     assert!(is_closed(&mut half).await);
     idle.write_all(&request(18, 0, 2, &[])).await.expect("sent");

@@ -17,6 +17,9 @@ use wire::ResponseError;
 pub(crate) const FINAL_EPOCH: i32 = -1;
 /// A request that names all its partitions and would like a session.
 const INITIAL_EPOCH: i32 = 0;
+/// Partitions one session may hold; a client that wants more names them in every request. Kafka sets no such bound, and a
+/// thousand sessions of all that fits into a request would hold tens of gigabytes.
+const SESSION_PARTITIONS_MAX: usize = 20_000;
 /// A session idle for less than this is not evicted for another (`MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
 const EVICTION_MIN: Duration = Duration::from_secs(120);
 
@@ -260,6 +263,12 @@ impl FetchSessions {
         if session.uses_topic_ids != request.uses_topic_ids {
             return Err(ResponseError::FetchSessionTopicIdError);
         }
+        if session.slots.len().saturating_add(request.partitions.len()) > SESSION_PARTITIONS_MAX {
+            // The client starts over with a full request, and goes on without a session.
+            drop(session);
+            sessions.remove(&request.id);
+            return Err(ResponseError::FetchSessionIdNotFound);
+        }
         session.want(request.partitions);
         session.forget(request.forgotten);
         if session.slots.is_empty() {
@@ -301,7 +310,8 @@ impl FetchSessions {
             session: None,
             is_incremental: false,
         };
-        if request.partitions.is_empty() || self.slots_max == 0 {
+        let size = request.partitions.len();
+        if size == 0 || size > SESSION_PARTITIONS_MAX || self.slots_max == 0 {
             return none;
         }
         let mut sessions = self.sessions.lock();
@@ -319,7 +329,6 @@ impl FetchSessions {
             request.uses_topic_ids,
             request.partitions,
         )));
-        let size = request.partitions.len();
         sessions.insert(
             id,
             Cached {
@@ -575,6 +584,33 @@ mod tests {
             0
         );
         assert_eq!(sessions.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_session_holds_only_so_many_partitions() {
+        let sessions = FetchSessions::new(10, 7);
+        let now = crate::clock::monotonic();
+        let many: Vec<_> = (0..SESSION_PARTITIONS_MAX as i32)
+            .map(|p| (at("a", p), from(0)))
+            .collect();
+        let opened = sessions.plan(&request(0, 0, &many), now).expect("answers");
+        assert_ne!(opened.handle.id(), 0);
+        let more = [(at("b", 0), from(0))];
+        let refused = sessions.plan(&request(opened.handle.id(), 1, &more), now);
+        assert_eq!(
+            refused.expect_err("too many").code(),
+            ResponseError::FetchSessionIdNotFound.code()
+        );
+        assert_eq!(sessions.len(), 0);
+        let all: Vec<_> = many.into_iter().chain(more).collect();
+        assert_eq!(
+            sessions
+                .plan(&request(0, 0, &all), now)
+                .expect("answers")
+                .handle
+                .id(),
+            0
+        );
     }
 
     #[tokio::test]

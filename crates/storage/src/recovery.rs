@@ -299,6 +299,14 @@ impl<'a> Recovery<'a> {
             _ => i64::MAX,
         };
         for (base, size) in files {
+            if let Some(last) = recovery.segments.last().cloned()
+                && *base >= synced_base
+                && *base > recovery.next_offset
+            {
+                // The file before this one ends early: what was between them is lost.
+                recovery.cut_files(&last, last.size())?;
+                break;
+            }
             recovery.next_offset = recovery.next_offset.max(*base);
             let segment = recovery.add_empty(*base);
             let may_cut = Some(*base) == newest || *base >= synced_base;

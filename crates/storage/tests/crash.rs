@@ -265,6 +265,10 @@ fn check(log: &PartitionLog, acknowledged: Option<i64>, round: u64) {
     let mut offset = 0;
     while offset < end {
         let bytes = read_from(log, offset, 200_000).unwrap();
+        assert!(
+            !bytes.is_empty(),
+            "round {round}: nothing at {offset} below {end}"
+        );
         for found in wire::batch::batches(&bytes) {
             let (header, bytes) = found.unwrap();
             assert_eq!(

@@ -393,10 +393,16 @@ fn an_unknown_key_is_refused_and_the_nearest_one_named() {
 #[test]
 fn an_unknown_key_of_the_environment_is_warned_of_and_does_not_stop_the_broker() {
     let environment = vec![("KAFKA_NUM_PARTITION".to_owned(), "3".to_owned())];
-    let loaded = Config::load(&Sources { environment, ..Sources::default() }).unwrap();
+    let loaded = Config::load(&Sources {
+        environment,
+        ..Sources::default()
+    })
+    .unwrap();
     assert_eq!(
         loaded.warnings,
-        ["unknown key num.partition (environment variable KAFKA_NUM_PARTITION); did you mean num.partitions? It is ignored."]
+        [
+            "unknown key num.partition (environment variable KAFKA_NUM_PARTITION); did you mean num.partitions? It is ignored."
+        ]
     );
 }
 
