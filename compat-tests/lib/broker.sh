@@ -16,6 +16,8 @@ broker_launch() {
   if [ "${BROKER:-tidewater}" = apache-kafka ]; then
     exec "$compat/apache-kafka/broker" "$1" "$2"
   fi
+  # The broker reads KAFKA_… variables as settings; what the caller's shell happens to hold is no setting of the test.
+  unset "${!KAFKA_@}"
   set+=(--set "admin.listeners=http://127.0.0.1:${admin_port:-0}")
   for setting in ${BROKER_SET:-}; do set+=(--set "$setting"); done
   exec "$(tidewater_bin)" broker "${set[@]}"
@@ -31,12 +33,14 @@ broker_start() {
   broker_launch "$1" "$2" >> "$3" 2>&1 &
   broker_pid=$!
   export BOOTSTRAP=127.0.0.1:$2
-  python3 "$compat/lib/wire.py" ready "$BOOTSTRAP" "${BROKER_READY_S:-60}" || {
+  local end=$((SECONDS + ${BROKER_READY_S:-60}))
+  until python3 "$compat/lib/wire.py" ready "$BOOTSTRAP" 1 2> /dev/null; do
+    kill -0 "$broker_pid" 2> /dev/null && [ "$SECONDS" -lt "$end" ] && continue
     say "the broker is not ready; the end of its log:"
     tail -20 "$3" >&2
     broker_kill
     return 1
-  }
+  done
 }
 
 # broker_stop: in order, as SIGTERM asks; fails if it takes longer than a minute or ends with an error.

@@ -94,12 +94,15 @@ async fn a_topic_is_created_by_asking_for_it_only_where_both_sides_allow_it() {
     );
 }
 
+/// Name, partitions, configs, and the error they get.
+type Case<'a> = (&'a str, i32, &'a [(&'a str, &'a str)], ResponseError);
+
 #[tokio::test]
 async fn what_cannot_be_created_says_why() {
     let broker = TestBroker::start().await;
     let mut client = broker.client().await;
     client.create_topic("there.is", 1, &[]).await;
-    let cases: [(&str, i32, &[(&str, &str)], ResponseError); 7] = [
+    let cases: [Case<'_>; 7] = [
         ("there.is", 1, &[], ResponseError::TopicAlreadyExists),
         ("there_is", 1, &[], ResponseError::InvalidTopicException),
         ("no such name", 1, &[], ResponseError::InvalidTopicException),

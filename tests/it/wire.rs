@@ -234,3 +234,22 @@ async fn a_connection_idle_for_too_long_is_closed() {
     let mut stream = TcpStream::connect(broker.addr()).await.expect("accepts");
     assert!(is_closed(&mut stream).await);
 }
+
+/// librdkafka 2.12 to 2.16 ask for all topics so, and Kafka answers.
+#[tokio::test]
+async fn bytes_after_a_request_are_ignored() {
+    let broker = TestBroker::start().await;
+    let mut stream = TcpStream::connect(broker.addr()).await.expect("accepts");
+    // Metadata v4, no topics, creation not allowed, and three bytes too many.
+    let body = [0, 0, 0, 0, 0, 9, 9, 9];
+    stream
+        .write_all(&request(3, 4, 1, &body))
+        .await
+        .expect("sent");
+    assert_eq!(answer(&mut stream).await[..4], 1_i32.to_be_bytes());
+    stream
+        .write_all(&request(18, 0, 2, &[7]))
+        .await
+        .expect("sent");
+    assert_eq!(answer(&mut stream).await[..4], 2_i32.to_be_bytes());
+}

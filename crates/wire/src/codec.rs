@@ -9,11 +9,12 @@ use crate::guard;
 
 /// Reads a request body (the frame after its header) that came from outside.
 ///
-/// The guard goes first, then the decoder; both must arrive at the last byte. Strings and record batches of
-/// the result share the memory of `body`: copy what is kept longer than the request. Fails on anything that
-/// is not exactly one request of this version. Besides the body it uses at most [`guard::budget`] bytes.
+/// The guard goes first and finds the end of the request, where the decoder must arrive too; bytes after it are ignored,
+/// as Kafka ignores them. Strings and record batches of the result share the memory of `body`: copy what is kept longer
+/// than the request. Fails on anything that does not begin with a whole request of this version. Besides the body it
+/// uses at most [`guard::budget`] bytes.
 pub fn decode<R: Request>(version: i16, mut body: Bytes) -> Result<R, Malformed> {
-    guard::check(R::KEY, version, &body)?;
+    body.truncate(guard::message_len(R::KEY, version, &body)?);
     let request = R::decode(&mut body, request_schema(R::KEY, version)).map_err(refused)?;
     if body.is_empty() {
         Ok(request)
@@ -248,11 +249,15 @@ mod tests {
     }
 
     #[test]
-    fn bytes_after_the_request_are_refused() {
-        let refused = decode::<SaslHandshakeRequest>(1, Bytes::from_static(&[0, 1, b'm', 0]));
-        assert_eq!(refused, Err(Malformed::TrailingBytes { count: 1 }));
-        let request = decode::<SaslHandshakeRequest>(1, Bytes::from_static(&[0, 1, b'm'])).unwrap();
-        assert_eq!(request.mechanism, StrBytes::from_static_str("m"));
+    fn bytes_after_the_request_are_ignored() {
+        for body in [
+            &[0, 1, b'm'][..],
+            &[0, 1, b'm', 0],
+            &[0, 1, b'm', 0xff, 0xff, 0xff],
+        ] {
+            let request = decode::<SaslHandshakeRequest>(1, Bytes::from_static(body)).unwrap();
+            assert_eq!(request.mechanism, StrBytes::from_static_str("m"));
+        }
     }
 
     #[test]

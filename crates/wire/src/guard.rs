@@ -34,6 +34,15 @@ pub fn check(api_key: i16, version: i16, body: &[u8]) -> Result<(), Malformed> {
     decoded_len(api_key, version, body).map(drop)
 }
 
+/// Where the request at the beginning of `bytes` ends, if it is one that [`check`] would pass; what follows it is not
+/// looked at. Kafka ignores what follows a request, and librdkafka 2.12 to 2.16 send such bytes with Metadata.
+pub fn message_len(api_key: i16, version: i16, bytes: &[u8]) -> Result<usize, Malformed> {
+    let steps = REQUEST_PLANS.steps(api_key, version);
+    let steps = steps.ok_or(Malformed::UnknownRequest { api_key, version })?;
+    let walked = walk::walk(steps, bytes, budget(bytes.len()))?;
+    Ok(bytes.len() - walked.left.len())
+}
+
 /// [`check`], and how many bytes decoding this body allocates at most beyond the body itself. At most
 /// [`budget`] of its length; record batches and strings stay in the body and cost nothing.
 pub fn decoded_len(api_key: i16, version: i16, body: &[u8]) -> Result<usize, Malformed> {

@@ -14,7 +14,10 @@ use wire::{codec, guard};
 const SLACK: usize = 1024;
 
 fn decode<R: Request>(version: i16, body: &[u8]) {
-    let promised = within_memory(0, || guard::decoded_len(R::KEY, version, body));
+    let promised = within_memory(0, || {
+        let len = guard::message_len(R::KEY, version, body)?;
+        guard::decoded_len(R::KEY, version, &body[..len])
+    });
     let shared = Bytes::copy_from_slice(body);
     let allowed = promised.as_ref().map_or(0, |bytes| *bytes) + SLACK;
     let decoded = within_memory(allowed, || codec::decode::<R>(version, shared));
