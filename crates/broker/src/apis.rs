@@ -204,15 +204,9 @@ async fn decode_handle_encode<H: Handler>(
     head: RequestHead,
     body: Bytes,
 ) -> Answer {
-    let request = match codec::decode::<H::Request>(head.api_version, body) {
+    let request = match decode::<H::Request>(&head, body) {
         Ok(request) => request,
-        Err(error) => {
-            return Answer::Close(format!(
-                "malformed {} v{}: {error}",
-                H::NAME,
-                head.api_version
-            ));
-        }
+        Err(close) => return close,
     };
     let call = Call {
         request,
@@ -221,6 +215,14 @@ async fn decode_handle_encode<H: Handler>(
     };
     let response = H::handle(&ctx, call).await;
     encode(&response, &head, head.api_version)
+}
+
+/// Reads a request's body, or says why the connection must end.
+pub(crate) fn decode<R: Request>(head: &RequestHead, body: Bytes) -> Result<R, Answer> {
+    codec::decode(head.api_version, body).map_err(|error| {
+        let name = api(head.api_key).map_or("a request", |(_, api)| api.name);
+        Answer::Close(format!("malformed {name} v{}: {error}", head.api_version))
+    })
 }
 
 /// Encodes a response as a whole frame of `version`. A response that its version cannot carry is our bug: the connection ends, and the

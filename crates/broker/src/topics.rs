@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use storage::{LogKey, PartitionLog, Store};
 use tracing::{error, info, warn};
 use uuid::Uuid;
+use wire::ResponseError;
 
 use crate::config::{Config, TopicSettings};
 use crate::waiters::{WaiterTable, Waiters};
@@ -45,9 +46,13 @@ impl Topic {
         self.image.partitions.len()
     }
 
-    /// Whether the topic has such a partition anywhere in the cluster.
-    pub(crate) fn has_partition(&self, index: i32) -> bool {
-        usize::try_from(index).is_ok_and(|index| index < self.image.partitions.len())
+    /// The partition, if it is led here; otherwise what to tell a client: look for its leader, or there is none.
+    pub(crate) fn led(&self, index: i32) -> Result<&Arc<Partition>, ResponseError> {
+        self.partition(index)
+            .ok_or(match self.image.partition(index) {
+                Some(_) => ResponseError::NotLeaderOrFollower,
+                None => ResponseError::UnknownTopicOrPartition,
+            })
     }
 
     pub(crate) fn partition(&self, index: i32) -> Option<&Arc<Partition>> {

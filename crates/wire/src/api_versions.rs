@@ -9,6 +9,8 @@ use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
 };
 
+use crate::varint::put_unsigned;
+
 /// The request, v0–v5. Use this one instead of `messages::ApiVersionsRequest`, which ends at v4.
 ///
 /// v3 the client's software (KIP-511), flexible encoding · v5 cluster id and node id (KIP-1242): a broker that
@@ -154,29 +156,21 @@ fn read_tags<B: ByteBuf>(buf: &mut B) -> anyhow::Result<BTreeMap<i32, Bytes>> {
     Ok(fields)
 }
 
-fn write_varint<B: ByteBufMut>(buf: &mut B, mut value: usize) {
-    while value >= 0x80 {
-        buf.put_u8(value as u8 | 0x80);
-        value >>= 7;
-    }
-    buf.put_u8(value as u8);
-}
-
 fn write_string<B: ByteBufMut>(buf: &mut B, text: Option<&StrBytes>) {
     match text {
-        None => write_varint(buf, 0),
+        None => put_unsigned(buf, 0),
         Some(text) => {
-            write_varint(buf, text.len() + 1);
+            put_unsigned(buf, text.len() + 1);
             buf.put_slice(text.as_bytes());
         }
     }
 }
 
 fn write_tags<B: ByteBufMut>(buf: &mut B, fields: &BTreeMap<i32, Bytes>) {
-    write_varint(buf, fields.len());
+    put_unsigned(buf, fields.len());
     for (tag, content) in fields {
-        write_varint(buf, *tag as u32 as usize);
-        write_varint(buf, content.len());
+        put_unsigned(buf, *tag as u32 as usize);
+        put_unsigned(buf, content.len());
         buf.put_slice(content);
     }
 }

@@ -16,6 +16,7 @@ pub mod guard;
 pub mod header;
 pub mod log_dirs;
 pub mod records;
+pub mod varint;
 
 pub use bytes::Bytes;
 pub use error::{EncodeError, FrameError, Malformed};

@@ -4,6 +4,8 @@ use kafka_protocol::messages::DescribeLogDirsResponse;
 use kafka_protocol::protocol::buf::ByteBufMut;
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 
+use crate::varint::put_unsigned;
+
 /// The response, v1–v5. Use this one instead of `messages::DescribeLogDirsResponse`, which ends at v4.
 ///
 /// v5 `is_cordoned` (KIP-1066): whether a directory takes no new replicas.
@@ -31,7 +33,7 @@ impl Encodable for LogDirsResponse {
         }
         buf.put_i32(self.described.throttle_time_ms);
         buf.put_i16(self.described.error_code);
-        put_varint(buf, self.described.results.len() + 1);
+        put_unsigned(buf, self.described.results.len() + 1);
         for (at, result) in self.described.results.iter().enumerate() {
             let mut fields = Vec::new();
             result.encode(&mut fields, EXTENDED)?;
@@ -53,14 +55,6 @@ impl Encodable for LogDirsResponse {
         self.encode(&mut scratch, version)?;
         Ok(scratch.len())
     }
-}
-
-fn put_varint<B: ByteBufMut>(buf: &mut B, mut value: usize) {
-    while value >= 0x80 {
-        buf.put_u8(value as u8 | 0x80);
-        value >>= 7;
-    }
-    buf.put_u8(value as u8);
 }
 
 #[cfg(test)]

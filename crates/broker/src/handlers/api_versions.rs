@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wire::ResponseError;
 use wire::api_versions::ApiVersionsRequest;
 use wire::header::RequestHead;
 use wire::messages::ApiVersionsResponse;
 use wire::messages::api_versions_response::ApiVersion;
-use wire::{ResponseError, codec};
 
 use crate::apis::{self, APIS, Answer};
 use crate::context::Context;
@@ -33,14 +33,9 @@ pub(crate) async fn run(
         let response = all().with_error_code(ResponseError::UnsupportedVersion.code());
         return apis::encode(&response, &head, 0);
     }
-    let request = match codec::decode::<ApiVersionsRequest>(head.api_version, body) {
+    let request = match apis::decode::<ApiVersionsRequest>(&head, body) {
         Ok(request) => request,
-        Err(error) => {
-            return Answer::Close(format!(
-                "malformed ApiVersions v{}: {error}",
-                head.api_version
-            ));
-        }
+        Err(close) => return close,
     };
     let response = match refusal(&ctx, &request, head.api_version) {
         None => {

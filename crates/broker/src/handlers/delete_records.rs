@@ -55,13 +55,7 @@ async fn delete(topic: Option<&Arc<Topic>>, index: i32, offset: i64) -> Result<i
     if topic.image.internal {
         return Err(ResponseError::InvalidTopicException);
     }
-    let partition = topic
-        .partition(index)
-        .ok_or(if topic.has_partition(index) {
-            ResponseError::NotLeaderOrFollower
-        } else {
-            ResponseError::UnknownTopicOrPartition
-        })?;
+    let partition = topic.led(index)?;
     if !topic.settings.log.delete {
         return Err(ResponseError::PolicyViolation);
     }

@@ -14,7 +14,7 @@ use wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 use wire::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
-use wire::{ResponseError, StrBytes, codec};
+use wire::{ResponseError, StrBytes};
 
 use crate::apis::{self, Answer};
 use crate::context::Context;
@@ -29,14 +29,9 @@ pub(crate) async fn run(
     head: RequestHead,
     body: Bytes,
 ) -> Answer {
-    let request = match codec::decode::<DescribeLogDirsRequest>(head.api_version, body) {
+    let request = match apis::decode::<DescribeLogDirsRequest>(&head, body) {
         Ok(request) => request,
-        Err(error) => {
-            return Answer::Close(format!(
-                "malformed DescribeLogDirs v{}: {error}",
-                head.api_version
-            ));
-        }
+        Err(close) => return close,
     };
     // No directory is ever cordoned here.
     let response = LogDirsResponse {

@@ -15,12 +15,12 @@ use bytes::Bytes;
 use storage::{LogSlice, PartitionLog, ReadError, ReadLimits, ReadMode, ReadResult};
 use tokio::time::Instant;
 use uuid::Uuid;
+use wire::ResponseError;
 use wire::header::RequestHead;
 use wire::messages::FetchRequest;
-use wire::{ResponseError, codec};
 
 use self::encode::{Endpoint, PartitionResponse, Response, TopicResponse};
-use crate::apis::Answer;
+use crate::apis::{self, Answer};
 use crate::clock;
 use crate::context::Context;
 use crate::error_code;
@@ -71,11 +71,9 @@ pub(crate) async fn run(
     head: RequestHead,
     body: Bytes,
 ) -> Answer {
-    let request = match codec::decode::<FetchRequest>(head.api_version, body) {
+    let request = match apis::decode::<FetchRequest>(&head, body) {
         Ok(request) => request,
-        Err(error) => {
-            return Answer::Close(format!("malformed Fetch v{}: {error}", head.api_version));
-        }
+        Err(close) => return close,
     };
     match plan(&ctx, &request, head.api_version) {
         Ok(fetch) => Answer::Later(Box::pin(async move {
@@ -194,11 +192,7 @@ fn resolve(table: &TopicMap, key: TopicPartition, wanted: Wanted) -> Target {
             partition: Err(unknown),
         };
     };
-    let partition = match topic.partition(key.partition) {
-        Some(partition) => Ok(Arc::clone(partition)),
-        None if topic.has_partition(key.partition) => Err(ResponseError::NotLeaderOrFollower),
-        None => Err(ResponseError::UnknownTopicOrPartition),
-    };
+    let partition = topic.led(key.partition).cloned();
     Target {
         name: Arc::clone(topic.name()),
         id: topic.id(),

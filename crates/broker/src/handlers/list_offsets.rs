@@ -100,13 +100,7 @@ async fn answer(
     let topic = table
         .named(name)
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let partition = match topic.partition(asked.partition_index) {
-        Some(partition) => partition,
-        None if topic.has_partition(asked.partition_index) => {
-            return Err(ResponseError::NotLeaderOrFollower);
-        }
-        None => return Err(ResponseError::UnknownTopicOrPartition),
-    };
+    let partition = topic.led(asked.partition_index)?;
     if version >= 4 {
         check_epoch(asked.current_leader_epoch, partition.leader_epoch)?;
     }

@@ -59,14 +59,7 @@ fn answer_one(
     let topic = table
         .named(name)
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let partition =
-        topic
-            .partition(asked.partition)
-            .ok_or(if topic.has_partition(asked.partition) {
-                ResponseError::NotLeaderOrFollower
-            } else {
-                ResponseError::UnknownTopicOrPartition
-            })?;
+    let partition = topic.led(asked.partition)?;
     check_epoch(asked.current_leader_epoch, partition.leader_epoch)?;
     let end = partition.log.end_offset_for_epoch(asked.leader_epoch);
     Ok((end.epoch, end.end_offset))

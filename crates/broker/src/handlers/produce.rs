@@ -19,7 +19,7 @@ use wire::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use wire::messages::{ProduceRequest, ProduceResponse, TopicName};
-use wire::{ResponseError, StrBytes, codec};
+use wire::{ResponseError, StrBytes};
 
 use crate::apis::{self, Answer};
 use crate::context::Context;
@@ -126,11 +126,9 @@ pub(crate) async fn run(
     head: RequestHead,
     body: Bytes,
 ) -> Answer {
-    let request = match codec::decode::<ProduceRequest>(head.api_version, body) {
+    let request = match apis::decode::<ProduceRequest>(&head, body) {
         Ok(request) => request,
-        Err(error) => {
-            return Answer::Close(format!("malformed Produce v{}: {error}", head.api_version));
-        }
+        Err(close) => return close,
     };
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let acks = Acks::of(request.acks);
@@ -256,7 +254,7 @@ async fn take_up_partition(
             ResponseError::UnknownTopicOrPartition
         }));
     };
-    let partition = find(topic, data.index)?;
+    let partition = topic.led(data.index).map_err(Refused::new)?;
     if topic.image.internal {
         // Only coordinators write internal topics (`ReplicaManager.appendRecords`).
         return Err(Refused::new(ResponseError::InvalidTopicException));
@@ -274,14 +272,6 @@ async fn take_up_partition(
         partition: Arc::clone(partition),
         log_append_time_ms,
     })
-}
-
-fn find(topic: &Topic, index: i32) -> Result<&Arc<Partition>, Refused> {
-    match topic.partition(index) {
-        Some(partition) => Ok(partition),
-        None if topic.has_partition(index) => Err(Refused::new(ResponseError::NotLeaderOrFollower)),
-        None => Err(Refused::new(ResponseError::UnknownTopicOrPartition)),
-    }
 }
 
 /// Checks one batch by the topic's rules. What must open the batch (recompression, compacted topics) runs off the async

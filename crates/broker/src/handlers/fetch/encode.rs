@@ -5,6 +5,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use storage::LogSlice;
 use uuid::Uuid;
+use wire::varint::put_unsigned;
 
 use crate::net::reply::{Part, Reply};
 
@@ -200,10 +201,7 @@ impl Encoder {
     /// An array's or a byte string's length.
     fn length(&mut self, len: usize) {
         if self.is_flexible() {
-            put_unsigned_varint(
-                &mut self.buffer,
-                u32::try_from(len).unwrap_or(u32::MAX - 1) + 1,
-            );
+            put_unsigned(&mut self.buffer, len.min(u32::MAX as usize - 1) + 1);
         } else {
             self.buffer.put_i32(i32::try_from(len).unwrap_or(i32::MAX));
         }
@@ -220,10 +218,10 @@ impl Encoder {
     }
 
     fn tagged(&mut self, fields: &[(u32, &[u8])]) {
-        put_unsigned_varint(&mut self.buffer, fields.len() as u32);
+        put_unsigned(&mut self.buffer, fields.len());
         for (tag, body) in fields {
-            put_unsigned_varint(&mut self.buffer, *tag);
-            put_unsigned_varint(&mut self.buffer, body.len() as u32);
+            put_unsigned(&mut self.buffer, *tag as usize);
+            put_unsigned(&mut self.buffer, body.len());
             self.buffer.put_slice(body);
         }
     }
@@ -245,7 +243,7 @@ impl Encoder {
 
 fn endpoints(endpoints: &[Endpoint]) -> BytesMut {
     let mut body = BytesMut::new();
-    put_unsigned_varint(&mut body, endpoints.len() as u32 + 1);
+    put_unsigned(&mut body, endpoints.len() + 1);
     for endpoint in endpoints {
         body.put_i32(endpoint.node_id);
         put_compact_string(&mut body, &endpoint.host);
@@ -260,16 +258,8 @@ fn endpoints(endpoints: &[Endpoint]) -> BytesMut {
 }
 
 fn put_compact_string(buffer: &mut BytesMut, value: &str) {
-    put_unsigned_varint(buffer, value.len() as u32 + 1);
+    put_unsigned(buffer, value.len() + 1);
     buffer.put_slice(value.as_bytes());
-}
-
-fn put_unsigned_varint(buffer: &mut BytesMut, mut value: u32) {
-    while value >= 0x80 {
-        buffer.put_u8((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    buffer.put_u8(value as u8);
 }
 
 #[cfg(test)]
