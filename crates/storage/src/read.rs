@@ -18,7 +18,7 @@ use crate::db::Lookup;
 use crate::error::{EngineError, ReadError};
 use crate::index::{IndexEntry, IndexTail, StoredIndex};
 use crate::partition_log::PartitionLog;
-use crate::scan::{Next, Scanner};
+use crate::scan::{Next, Scanner, may_hold};
 use crate::segment::Segment;
 
 /// What a reader wants at most.
@@ -450,10 +450,7 @@ impl<'a> SegmentReader<'a> {
         }
         let header = BatchHeader::parse_prefix(&bytes)
             .map_err(|error| self.corrupt(position, error.to_string()))?;
-        if header.total_len() as u64 > left
-            || header.base_offset < self.segment.base_offset
-            || header.last_offset_delta < 0
-        {
+        if header.total_len() as u64 > left || !may_hold(self.segment.base_offset, &header) {
             return Err(self.corrupt(position, "length or offset is out of bounds".to_owned()));
         }
         Ok(header)
@@ -565,7 +562,7 @@ impl<'a> SegmentReader<'a> {
     /// Checks every batch in the range, which brings it into the page cache as well. Good batches in front of a bad one
     /// are a result; the bad one is the next reader's error.
     fn verify(&self, file: &File, start: Place, end: u64) -> Result<u64, ReadError> {
-        let mut scanner = Scanner::new(file, start.position, end, self.segment.base_offset);
+        let mut scanner = Scanner::new(file, self.segment.base_offset, start.position, end);
         let bad = loop {
             match scanner.next() {
                 Ok(Next::Batch(_)) => {}

@@ -374,7 +374,7 @@ impl<'a> Recovery<'a> {
             }
             let file = segment.file()?;
             // A synced position is a batch's end, but its offset is not known: any that rises will do.
-            let mut scanner = Scanner::new(&file, start, end, segment.base_offset);
+            let mut scanner = Scanner::new(&file, segment.base_offset, start, end);
             while let Next::Batch(_) = scanner
                 .next()
                 .map_err(|error| segment_error(&segment, error))?
@@ -495,7 +495,8 @@ impl<'a> Recovery<'a> {
             return Ok(());
         }
         let file = segment.file()?;
-        let mut scanner = Scanner::new(&file, start, file_size, self.next_offset);
+        let mut scanner =
+            Scanner::new(&file, segment.base_offset, start, file_size).expecting(self.next_offset);
         let bad = loop {
             match scanner
                 .next()

@@ -37,22 +37,30 @@ pub(crate) struct Scanner<'a> {
     /// File position of the buffer's first byte, and how much of it was consumed.
     buffer_at: u64,
     consumed: usize,
+    segment_base: i64,
     next_offset: i64,
     check_crc: bool,
 }
 
 impl<'a> Scanner<'a> {
-    /// From `position`, where a batch begins, to `end`; offsets below `next_offset` are an error.
-    pub(crate) fn new(file: &'a File, position: u64, end: u64, next_offset: i64) -> Self {
+    /// From `position`, where a batch begins, to `end`, in the file of the segment with this base offset.
+    pub(crate) fn new(file: &'a File, segment_base: i64, position: u64, end: u64) -> Self {
         Self {
             file,
             end,
             buffer: Vec::new(),
             buffer_at: position,
             consumed: 0,
-            next_offset,
+            segment_base,
+            next_offset: segment_base,
             check_crc: true,
         }
+    }
+
+    /// The first batch may not begin below `next_offset`.
+    pub(crate) fn expecting(mut self, next_offset: i64) -> Self {
+        self.next_offset = next_offset;
+        self
     }
 
     /// Trusts the checksums: for bytes that were checked before.
@@ -90,7 +98,7 @@ impl<'a> Scanner<'a> {
                 "a batch of {len} bytes, of which {left} are there"
             )));
         }
-        if header.base_offset < self.next_offset || header.last_offset_delta < 0 {
+        if header.base_offset < self.next_offset || !may_hold(self.segment_base, &header) {
             return Ok(Next::Bad(format!(
                 "offset {} where {} is due",
                 header.base_offset, self.next_offset
@@ -124,6 +132,15 @@ impl<'a> Scanner<'a> {
         self.file
             .read_exact_at(&mut self.buffer[have..], self.buffer_at + have as u64)
     }
+}
+
+/// Whether a segment that begins at `segment_base` may hold the batch. No checksum covers a batch's base offset, so this
+/// is all that keeps one damaged byte from moving the log's end into the far future; the bound is that of the append path
+/// and of Kafka's `LogSegment.canConvertToRelativeOffset`.
+pub(crate) fn may_hold(segment_base: i64, header: &BatchHeader) -> bool {
+    header.base_offset >= segment_base
+        && header.last_offset_delta >= 0
+        && header.last_offset().saturating_sub(segment_base) <= i64::from(i32::MAX)
 }
 
 /// What a batch says to the producer state; `None` for a batch without a producer.

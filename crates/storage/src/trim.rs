@@ -253,7 +253,7 @@ impl PartitionLog {
         }
         let file = segment.file()?;
         let mut scanner =
-            crate::scan::Scanner::new(&file, 0, segment.size(), segment.base_offset).without_crc();
+            crate::scan::Scanner::new(&file, segment.base_offset, 0, segment.size()).without_crc();
         loop {
             let position = scanner.position();
             match scanner

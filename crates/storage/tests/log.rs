@@ -294,6 +294,25 @@ fn garbage_behind_the_last_batch_is_cut() {
 }
 
 #[test]
+fn a_damaged_base_offset_does_not_move_the_log_end_into_the_far_future() {
+    let mut harness = Harness::new();
+    let log = harness.create(0, LogOptions::default());
+    for _ in 0..5 {
+        harness.append(&log, batch(1, 300, T0)).unwrap();
+    }
+    drop(log);
+    harness.crash();
+    let path = harness.log_dir(1).join("00000000000000000000.log");
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let len = file.metadata().unwrap().len();
+    // No checksum covers the base offset, which opens the batch.
+    file.write_all_at(&[0x40], len / 5 * 4).unwrap();
+    harness.reopen();
+    let log = harness.log(0);
+    assert_eq!((log.log_end_offset(), read_all(&log).len()), (4, 4));
+}
+
+#[test]
 fn without_rocksdb_everything_is_rebuilt_from_the_segment_files() {
     let mut harness = Harness::new();
     let log = harness.create(0, small_segments());
