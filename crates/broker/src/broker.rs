@@ -1,5 +1,6 @@
 //! Starting and stopping, in order.
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub struct Broker {
     tasks: Tasks,
     connections: TaskTracker,
     stop_admin: CancellationToken,
+    _dir_locks: Vec<File>,
 }
 
 /// A listener and where it really is.
@@ -66,6 +68,12 @@ pub struct Embedding {
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Another broker, in this process or another, uses the directory.
+    #[error("another broker uses the log directory {}", path.display())]
+    DirectoryInUse {
+        /// The log directory.
+        path: PathBuf,
+    },
     /// The metadata store.
     #[error("the metadata in {path} could not be opened: {source}")]
     Metadata {
@@ -130,6 +138,7 @@ impl Broker {
         // First of all, so that whoever waits for the start can see how far it is.
         let admin_addr = start_admin(&config, &admin, &stop_admin).await?;
         let sockets = bind_all(&config).await?;
+        let dir_locks = lock_dirs(&config.store.dirs)?;
         let incarnation = Uuid::new_v4();
         let controller = open_metadata(&config, incarnation).await?;
         *admin.stage.write() = Stage::Starting("recovering logs");
@@ -171,6 +180,7 @@ impl Broker {
             tasks,
             connections,
             stop_admin,
+            _dir_locks: dir_locks,
         })
     }
 
@@ -267,6 +277,26 @@ async fn bind_all(config: &Config) -> Result<Vec<(TcpListener, Arc<Listener>)>, 
     Ok(sockets)
 }
 
+/// Takes `.lock` in each log directory, as Kafka does, before anything in it is touched. What else is wrong with a
+/// directory is the store's to judge.
+fn lock_dirs(dirs: &[PathBuf]) -> Result<Vec<File>, StartError> {
+    let mut locks = Vec::with_capacity(dirs.len());
+    for (index, dir) in dirs.iter().enumerate() {
+        if dirs[..index].contains(dir) {
+            continue;
+        }
+        let lock = std::fs::create_dir_all(dir).and_then(|()| File::create(dir.join(".lock")));
+        let Ok(lock) = lock else { continue };
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(StartError::DirectoryInUse { path: dir.clone() });
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => locks.push(lock),
+        }
+    }
+    Ok(locks)
+}
+
 async fn open_metadata(config: &Config, incarnation: Uuid) -> Result<Controller, StartError> {
     let path = config.store.dirs[0].join("meta");
     let failed = |source: cluster::OpenError| StartError::Metadata {
@@ -275,7 +305,14 @@ async fn open_metadata(config: &Config, incarnation: Uuid) -> Result<Controller,
     };
     let opened = tokio::task::spawn_blocking({
         let path = path.clone();
-        move || EmbeddedStore::open(&path)
+        move || {
+            storage::check_rocksdb_logs(&path).map_err(|error| {
+                cluster::store::StoreError::Corrupt {
+                    reason: error.to_string(),
+                }
+            })?;
+            EmbeddedStore::open(&path)
+        }
     })
     .await;
     let store = opened

@@ -48,6 +48,7 @@ impl Db {
         cache: &Cache,
         disk_total_bytes: u64,
     ) -> Result<Self, EngineError> {
+        crate::rocksdb_log::check_rocksdb_logs(path)?;
         let db = DB::open(&options(cache, disk_total_bytes), path)
             .map_err(|error| EngineError::db(path, "open RocksDB", &error))?;
         Ok(Self {
