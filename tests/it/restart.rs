@@ -1,8 +1,12 @@
 //! What survives an orderly stop, and a crash.
 
+use broker::config::Config;
+use broker::{Broker, StartError};
 use tidewater_tests::{TestBroker, batch, sequenced, topic_name};
 use wire::messages::MetadataRequest;
 use wire::messages::metadata_request::MetadataRequestTopic;
+
+const KAFKA_STORAGE_ERROR: i16 = 56;
 
 async fn leader_epoch(broker: &TestBroker, topic: &str) -> i32 {
     let wanted = MetadataRequestTopic::default().with_name(Some(topic_name(topic)));
@@ -71,5 +75,60 @@ async fn leader_epochs_never_fall() {
         let now = leader_epoch(&broker, "orders").await;
         assert!(now >= before, "{now} after {before}");
         before = now;
+    }
+}
+
+#[tokio::test]
+async fn a_second_broker_on_the_same_directory_is_refused_and_the_first_goes_on() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    client.create_topic("orders", 1, &[]).await;
+    let config = Config::for_tests_with(broker.dir(), &[]);
+    let error = Broker::start(config).await.err().expect("a refusal");
+    assert!(
+        matches!(&error, StartError::DirectoryInUse { path } if path == broker.dir()),
+        "{error}"
+    );
+    assert_eq!(client.produce("orders", 0, batch(&[b"a"])).await, 0);
+}
+
+/// A partition whose directory is away must not begin anew in another one: consumers would find it empty, and the records
+/// would be gone for good when the directory comes back.
+#[tokio::test]
+async fn partitions_of_a_directory_that_is_away_wait_for_it() {
+    let dirs = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| dirs.path().join(name));
+    let log_dirs = format!("{},{}", first.display(), second.display());
+    let mut broker = TestBroker::start_with(&[("log.dirs", &log_dirs)]).await;
+    let mut client = broker.client().await;
+    client.create_topic("orders", 4, &[]).await;
+    for partition in 0..4 {
+        client.produce("orders", partition, batch(&[b"a"])).await;
+    }
+    broker.stop().await;
+    let (meta, aside) = (second.join("meta.properties"), second.join("aside"));
+    std::fs::rename(&meta, &aside).unwrap();
+    std::fs::create_dir(&meta).unwrap();
+    broker.boot().await;
+    let mut client = broker.client().await;
+    let mut served = 0;
+    for partition in 0..4 {
+        let fetched = client.fetch("orders", partition, 0).await;
+        match fetched.error_code {
+            0 => served += fetched.values(0).len(),
+            code => assert_eq!(code, KAFKA_STORAGE_ERROR),
+        }
+    }
+    assert_eq!(served, 2);
+    client.create_topic("new", 2, &[]).await;
+    assert_eq!(client.produce("new", 1, batch(&[b"n"])).await, 0);
+    broker.stop().await;
+    std::fs::remove_dir(&meta).unwrap();
+    std::fs::rename(&aside, &meta).unwrap();
+    broker.boot().await;
+    let mut client = broker.client().await;
+    for partition in 0..4 {
+        let values = client.fetch("orders", partition, 0).await.values(0);
+        assert_eq!(values, [(0, b"a".to_vec())], "partition {partition}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use cluster::{ClusterImage, TopicImage};
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use parking_lot::Mutex;
 use storage::{LogKey, PartitionLog, Store};
 use tracing::{error, info, warn};
@@ -24,13 +24,32 @@ pub(crate) struct Partition {
     pub(crate) waiters: Arc<Waiters>,
 }
 
+/// What this broker has of a partition.
+#[derive(Debug, Clone)]
+enum Place {
+    /// Other brokers have it.
+    Elsewhere,
+    /// It belongs here, and its log could not be opened.
+    Unavailable,
+    Here(Arc<Partition>),
+}
+
+impl Place {
+    fn here(&self) -> Option<&Arc<Partition>> {
+        match self {
+            Self::Here(partition) => Some(partition),
+            Self::Elsewhere | Self::Unavailable => None,
+        }
+    }
+}
+
 /// One topic: its place in the cluster, its settings, and the partitions that are led here.
 #[derive(Debug)]
 pub(crate) struct Topic {
     pub(crate) image: Arc<TopicImage>,
     pub(crate) settings: Arc<TopicSettings>,
-    /// By partition index; `None` where this broker has no log, or could not open it.
-    partitions: Vec<Option<Arc<Partition>>>,
+    /// By partition index.
+    partitions: Vec<Place>,
 }
 
 impl Topic {
@@ -46,21 +65,34 @@ impl Topic {
         self.image.partitions.len()
     }
 
-    /// The partition, if it is led here; otherwise what to tell a client: look for its leader, or there is none.
+    /// The partition, if it is led here; otherwise what to tell a client: look for its leader, try again later, or there
+    /// is none.
     pub(crate) fn led(&self, index: i32) -> Result<&Arc<Partition>, ResponseError> {
-        self.partition(index)
-            .ok_or(match self.image.partition(index) {
-                Some(_) => ResponseError::NotLeaderOrFollower,
-                None => ResponseError::UnknownTopicOrPartition,
-            })
+        match self.place(index) {
+            Some(Place::Here(partition)) => Ok(partition),
+            Some(Place::Unavailable) => Err(ResponseError::KafkaStorageError),
+            Some(Place::Elsewhere) => Err(ResponseError::NotLeaderOrFollower),
+            None => Err(ResponseError::UnknownTopicOrPartition),
+        }
     }
 
     pub(crate) fn partition(&self, index: i32) -> Option<&Arc<Partition>> {
-        self.partitions.get(usize::try_from(index).ok()?)?.as_ref()
+        self.place(index)?.here()
     }
 
     pub(crate) fn local_partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
-        self.partitions.iter().flatten()
+        self.partitions.iter().filter_map(Place::here)
+    }
+
+    fn place(&self, index: i32) -> Option<&Place> {
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+
+    fn is_complete(&self) -> bool {
+        !self
+            .partitions
+            .iter()
+            .any(|place| matches!(place, Place::Unavailable))
     }
 }
 
@@ -104,8 +136,9 @@ pub(crate) struct Topics {
     store: Arc<Store>,
     waiters: Arc<WaiterTable>,
     table: ArcSwap<TopicMap>,
-    /// Held while an image is applied; applications are in order and never overlap.
-    applying: Mutex<()>,
+    /// Held while an image is applied; applications are in order and never overlap. Inside: partitions that had no log when
+    /// this broker started with a log directory offline. Their data may lie there, so they stay unavailable.
+    applying: Mutex<HashSet<LogKey>>,
 }
 
 impl Topics {
@@ -115,7 +148,7 @@ impl Topics {
             store,
             waiters,
             table: ArcSwap::default(),
-            applying: Mutex::new(()),
+            applying: Mutex::default(),
         }
     }
 
@@ -131,10 +164,13 @@ impl Topics {
     /// Creates, opens, reconfigures and deletes logs until this broker's disk agrees with `image`. Blocks on the disk.
     /// An older image than the last one applied is ignored.
     pub(crate) fn apply(&self, image: &ClusterImage, config: &Config) {
-        let _applying = self.applying.lock();
+        let mut out_of_reach = self.applying.lock();
         let before = self.table.load_full();
         if image.revision < before.revision {
             return;
+        }
+        if before.revision == 0 {
+            *out_of_reach = self.find_out_of_reach(image);
         }
         let mut after = TopicMap {
             revision: image.revision,
@@ -142,13 +178,10 @@ impl Topics {
         };
         for topic_image in image.topics() {
             let topic = match before.with_id(topic_image.id) {
-                Some(known)
-                    if Arc::ptr_eq(&known.image, topic_image)
-                        && known.partitions.iter().all(Option::is_some) =>
-                {
+                Some(known) if Arc::ptr_eq(&known.image, topic_image) && known.is_complete() => {
                     Arc::clone(known)
                 }
-                known => Arc::new(self.open(topic_image, known, config)),
+                known => Arc::new(self.open(topic_image, known, config, &out_of_reach)),
             };
             after
                 .by_name
@@ -209,12 +242,52 @@ impl Topics {
         }
     }
 
-    fn open(&self, image: &Arc<TopicImage>, known: Option<&Arc<Topic>>, config: &Config) -> Topic {
+    /// Which partitions of this broker have no log while a log directory is offline.
+    fn find_out_of_reach(&self, image: &ClusterImage) -> HashSet<LogKey> {
+        if self.store.dirs().iter().all(|dir| dir.offline.is_none()) {
+            return HashSet::default();
+        }
+        let mut keys = HashSet::default();
+        for topic in image.topics() {
+            for (partition, state) in (0..).zip(&topic.partitions) {
+                let topic_id = topic.id;
+                let key = LogKey {
+                    topic_id,
+                    partition,
+                };
+                if state.replicas.contains(&self.node_id) && self.store.log(key).is_none() {
+                    keys.insert(key);
+                }
+            }
+        }
+        keys
+    }
+
+    fn open(
+        &self,
+        image: &Arc<TopicImage>,
+        known: Option<&Arc<Topic>>,
+        config: &Config,
+        out_of_reach: &HashSet<LogKey>,
+    ) -> Topic {
         let settings = settings_of(config, image);
-        let partitions = (0..image.partitions.len())
-            .map(|index| {
-                let known = known.and_then(|topic| topic.partitions.get(index)?.as_ref());
-                self.open_partition(image, index, known, &settings)
+        let partitions = (0..)
+            .zip(&image.partitions)
+            .map(|(index, state)| {
+                let key = LogKey {
+                    topic_id: image.id,
+                    partition: index,
+                };
+                if !state.replicas.contains(&self.node_id) {
+                    return Place::Elsewhere;
+                }
+                if out_of_reach.contains(&key) {
+                    warn!(topic = %image.name, partition = index, "a partition has no log here while a log directory is offline; it waits for the directory");
+                    return Place::Unavailable;
+                }
+                let known = known.and_then(|topic| topic.partition(index));
+                self.open_partition(image, state, key, known, &settings)
+                    .map_or(Place::Unavailable, Place::Here)
             })
             .collect();
         Topic {
@@ -227,31 +300,25 @@ impl Topics {
     fn open_partition(
         &self,
         image: &TopicImage,
-        index: usize,
+        state: &cluster::PartitionState,
+        key: LogKey,
         known: Option<&Arc<Partition>>,
         settings: &TopicSettings,
     ) -> Option<Arc<Partition>> {
-        let state = &image.partitions[index];
-        if !state.replicas.contains(&self.node_id) {
-            return None;
-        }
         if let Some(known) = known {
             known.log.configure(Arc::clone(&settings.log));
             if known.leader_epoch == state.leader_epoch {
                 return Some(Arc::clone(known));
             }
         }
-        let key = LogKey {
-            topic_id: image.id,
-            partition: i32::try_from(index).ok()?,
-        };
+        let partition = key.partition;
         let log = match self
             .store
             .create_log(key, &image.name, Arc::clone(&settings.log))
         {
             Ok(log) => log,
             Err(error) => {
-                error!(topic = %image.name, partition = index, %error, "a partition's log could not be opened");
+                error!(topic = %image.name, partition, %error, "a partition's log could not be opened");
                 return None;
             }
         };
@@ -259,7 +326,7 @@ impl Topics {
         if state.leader == self.node_id
             && let Err(error) = log.become_leader(state.leader_epoch)
         {
-            warn!(topic = %image.name, partition = index, %error, "a partition could not be led");
+            warn!(topic = %image.name, partition, %error, "a partition could not be led");
             return None;
         }
         let waiters = self.waiters.of(key);
