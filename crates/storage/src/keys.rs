@@ -43,10 +43,15 @@ pub(crate) enum Table {
     /// () → identity of the boot and the mount under which the directory was last opened. Written and synced at open: the
     /// same one means that the page cache outlived the last process.
     PageCacheId = 10,
+    /// log id, record key → record value: the log's view. Written and removed by `PartitionLog::write_view`; goes with the
+    /// log, and when it is ahead of it.
+    View = 11,
+    /// log id → offset up to which the view is true. Written in the batch of every change of the view.
+    ViewEnd = 12,
 }
 
 /// Tables whose second key part is a log id: what deleting a log has to clear.
-pub(crate) const PER_LOG: [Table; 7] = [
+pub(crate) const PER_LOG: [Table; 9] = [
     Table::Checkpoint,
     Table::Segment,
     Table::IndexBlock,
@@ -54,6 +59,8 @@ pub(crate) const PER_LOG: [Table; 7] = [
     Table::Producer,
     Table::AbortedTransaction,
     Table::LogStart,
+    Table::View,
+    Table::ViewEnd,
 ];
 
 /// A stored value that does not decode.
@@ -413,6 +420,14 @@ pub(crate) fn decode_producer_entry(value: &[u8]) -> Result<ProducerEntry, BadVa
     }
     reader.finish()?;
     Ok(entry)
+}
+
+/// The record key comes last and is all that is left of the bytes.
+pub(crate) fn view(log_id: u64, record_key: &[u8]) -> Vec<u8> {
+    Writer::table(Table::View, record_key.len().saturating_add(8))
+        .u64(log_id)
+        .bytes(record_key)
+        .done()
 }
 
 pub(crate) fn encode_number(number: u64) -> Vec<u8> {

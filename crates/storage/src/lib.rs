@@ -35,6 +35,7 @@ mod transactions;
 mod trim;
 mod upkeep;
 pub mod validate;
+mod view;
 mod writer;
 
 pub use append::{AppendJob, Appended, Origin};

@@ -188,6 +188,7 @@ impl PartitionLog {
         if offset >= state.end_offset {
             return Ok(state.end_offset);
         }
+        self.keep_view_below(offset)?;
         let before = self.segments.load().len();
         if let Err(error) = self.cut_files(&state, offset.max(0)) {
             // What is left of the log is not known.

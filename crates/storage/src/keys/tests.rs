@@ -31,6 +31,14 @@ proptest! {
     }
 
     #[test]
+    fn byte_order_of_view_keys_is_that_of_logs_and_record_keys(
+        a in (log_id(), prop::collection::vec(any::<u8>(), 0..20)), b in (log_id(), prop::collection::vec(any::<u8>(), 0..20))
+    ) {
+        prop_assert_eq!(view(a.0, &a.1).cmp(&view(b.0, &b.1)), a.cmp(&b));
+        prop_assert_eq!(view(a.0, &a.1), [log(Table::View, a.0), a.1].concat());
+    }
+
+    #[test]
     fn byte_order_of_aborted_transactions_is_that_of_their_markers(
         log in log_id(), a in (offset(), offset(), offset()), b in (offset(), offset(), offset())
     ) {
