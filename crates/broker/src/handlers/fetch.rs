@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use storage::{LogSlice, PartitionLog, ReadError, ReadLimits, ReadMode, ReadResult};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 use wire::ResponseError;
@@ -34,6 +35,9 @@ use crate::waiters::Waiting;
 
 pub(crate) const MIN: i16 = 4;
 pub(crate) const MAX: i16 = 18;
+
+/// Partitions of one fetch that are read from the disk at the same time.
+const COLD_READS_MAX: usize = 16;
 
 /// A consumer that asks for longer is answered after this; it asks again.
 const WAIT_MAX: Duration = Duration::from_secs(300);
@@ -63,6 +67,8 @@ struct Pass {
     bytes: usize,
     /// An error or a diverging epoch: answered without waiting.
     urgent: bool,
+    /// Whether what was cold has been asked of the disk.
+    brought_in: bool,
 }
 
 pub(crate) async fn run(
@@ -246,11 +252,11 @@ async fn read_all(ctx: &Arc<Context>, fetch: &Fetch) -> Pass {
         answers: Vec::with_capacity(fetch.targets.len()),
         bytes: 0,
         urgent: false,
+        brought_in: false,
     };
-    for target in &fetch.targets {
-        let room = fetch.bytes_max.saturating_sub(pass.bytes);
+    for (at, target) in fetch.targets.iter().enumerate() {
         let mut answer = match &target.partition {
-            Ok(partition) => read_one(ctx, fetch, target, partition, room, pass.bytes == 0).await,
+            Ok(partition) => read_one(ctx, fetch, &mut pass, at, partition).await,
             Err(code) => empty(target, *code),
         };
         answer.error_code = code_for_version(answer.error_code, fetch.version);
@@ -265,11 +271,11 @@ async fn read_all(ctx: &Arc<Context>, fetch: &Fetch) -> Pass {
 async fn read_one(
     ctx: &Arc<Context>,
     fetch: &Fetch,
-    target: &Target,
+    pass: &mut Pass,
+    at: usize,
     partition: &Arc<Partition>,
-    room: usize,
-    is_first: bool,
 ) -> PartitionResponse {
+    let target = &fetch.targets[at];
     let wanted = &target.wanted;
     if let Err(code) = check_epoch(wanted.current_leader_epoch, partition.leader_epoch) {
         return empty(target, code);
@@ -286,11 +292,7 @@ async fn read_one(
         }
         Err(code) => return empty(target, code),
     }
-    let below = if fetch.read_committed {
-        partition.log.last_stable_offset()
-    } else {
-        partition.log.high_watermark()
-    };
+    let below = visible_end(fetch, partition);
     if wanted.fetch_offset == below {
         // Nothing new, the commonest case of a long poll.
         return PartitionResponse {
@@ -299,17 +301,24 @@ async fn read_one(
         };
     }
     let limits = ReadLimits {
-        max_bytes: usize::try_from(wanted.bytes_max).unwrap_or(0).min(room),
+        max_bytes: wanted_bytes(wanted).min(fetch.bytes_max.saturating_sub(pass.bytes)),
         below,
-        whole_first_batch: is_first,
+        whole_first_batch: pass.bytes == 0,
     };
-    let read = match partition
-        .log
-        .read(wanted.fetch_offset, limits, ReadMode::NoWait)
-    {
-        Err(ReadError::WouldBlock) => read_cold(ctx, partition, wanted.fetch_offset, limits).await,
-        read => read,
+    let read_now = || {
+        partition
+            .log
+            .read(wanted.fetch_offset, limits, ReadMode::NoWait)
     };
+    let mut read = read_now();
+    if matches!(read, Err(ReadError::WouldBlock)) && !pass.brought_in {
+        pass.brought_in = true;
+        bring_in(ctx, fetch, at, pass.bytes).await;
+        read = read_now();
+    }
+    if matches!(read, Err(ReadError::WouldBlock)) {
+        read = read_cold(ctx, partition, wanted.fetch_offset, limits).await;
+    }
     match read {
         Ok(read) => {
             let mut answer = standing(target, partition);
@@ -330,6 +339,44 @@ async fn read_one(
         }
         Err(error) => empty(target, error_code::for_read(&error)),
     }
+}
+
+fn wanted_bytes(wanted: &Wanted) -> usize {
+    usize::try_from(wanted.bytes_max).unwrap_or(0)
+}
+
+/// Where what this fetch may see ends.
+fn visible_end(fetch: &Fetch, partition: &Partition) -> i64 {
+    if fetch.read_committed {
+        partition.log.last_stable_offset()
+    } else {
+        partition.log.high_watermark()
+    }
+}
+
+/// Has the partitions from `first` on read into the page cache and checked side by side, as many as may find room in the
+/// answer: one after the other, the disk and the other cores would wait for each.
+async fn bring_in(ctx: &Arc<Context>, fetch: &Fetch, first: usize, mut bytes: usize) {
+    let mut reads = JoinSet::new();
+    for target in &fetch.targets[first..] {
+        let Ok(partition) = &target.partition else {
+            continue;
+        };
+        let limits = ReadLimits {
+            max_bytes: wanted_bytes(&target.wanted).min(fetch.bytes_max.saturating_sub(bytes)),
+            below: visible_end(fetch, partition),
+            whole_first_batch: bytes == 0,
+        };
+        if reads.len() == COLD_READS_MAX || (limits.max_bytes == 0 && bytes > 0) {
+            break;
+        }
+        bytes += limits.max_bytes;
+        ctx.metrics.cold_reads.inc();
+        let (partition, from) = (Arc::clone(partition), target.wanted.fetch_offset);
+        // What it says is asked again by the pass itself.
+        reads.spawn_blocking(move || drop(partition.log.read(from, limits, ReadMode::Wait)));
+    }
+    while reads.join_next().await.is_some() {}
 }
 
 /// Reads what is not in memory on a blocking thread, so that a slow disk stops nobody else.
