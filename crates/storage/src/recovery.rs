@@ -182,6 +182,17 @@ pub(crate) fn list_segments(path: &Path) -> Result<BTreeMap<i64, u64>, EngineErr
     Ok(files)
 }
 
+/// What was made of a segment file's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Replayed {
+    /// All of them are batches.
+    Whole,
+    /// The log ends where they stopped being batches.
+    Cut,
+    /// Some are no batches, and stay to be reported to whoever reads them.
+    Rotten,
+}
+
 /// A log while it is being put together.
 struct Recovery<'a> {
     source: Source<'a>,
@@ -298,10 +309,13 @@ impl<'a> Recovery<'a> {
             (LastStop::MachineCrash, None) => 0,
             _ => i64::MAX,
         };
+        let mut is_rotten = false;
         for (base, size) in files {
+            // A rotten segment ends where the next one begins, however little of it can be read.
             if let Some(last) = recovery.segments.last().cloned()
                 && *base >= synced_base
                 && *base > recovery.next_offset
+                && !is_rotten
             {
                 // The file before this one ends early: what was between them is lost.
                 recovery.cut_files(&last, last.size())?;
@@ -310,7 +324,7 @@ impl<'a> Recovery<'a> {
             recovery.next_offset = recovery.next_offset.max(*base);
             let segment = recovery.add_empty(*base);
             let may_cut = Some(*base) == newest || *base >= synced_base;
-            recovery.replay(&segment, *size, may_cut)?;
+            is_rotten = recovery.replay(&segment, *size, may_cut)? == Replayed::Rotten;
             if recovery.cut_bytes > 0 {
                 break;
             }
@@ -489,10 +503,10 @@ impl<'a> Recovery<'a> {
         segment: &Segment,
         file_size: u64,
         may_cut: bool,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Replayed, EngineError> {
         let start = segment.size();
         if file_size == start {
-            return Ok(());
+            return Ok(Replayed::Whole);
         }
         let file = segment.file()?;
         let mut scanner =
@@ -514,20 +528,24 @@ impl<'a> Recovery<'a> {
         self.scanned_bytes += position - start;
         segment.mark_checked(start, position);
         match bad {
-            None => segment.publish_size(position),
+            None => {
+                segment.publish_size(position);
+                Ok(Replayed::Whole)
+            }
             Some(what) if may_cut => {
                 tracing::warn!(file = %segment.path().display(), position, what, "the log ends here");
                 segment.publish_size(position);
                 self.cut_files(segment, position)?;
+                Ok(Replayed::Cut)
             }
             Some(what) => {
                 tracing::error!(file = %segment.path().display(), position, what, "segment is corrupt");
                 segment.set_checked_from(file_size);
                 segment.publish_size(file_size);
                 segment.update_facts(|facts| facts.size = file_size);
+                Ok(Replayed::Rotten)
             }
         }
-        Ok(())
     }
 
     fn absorb(&mut self, segment: &Segment, header: &BatchHeader, bytes: &[u8], position: u64) {

@@ -217,3 +217,34 @@ fn an_orderly_close_leaves_no_journal() {
         (0, 1)
     );
 }
+
+#[test]
+fn rot_in_a_synced_segment_does_not_move_the_log_end_back_behind_its_bytes() {
+    let mut harness = Harness::new();
+    let options = LogOptions {
+        segment_bytes: 8_000,
+        ..every_write()
+    };
+    let log = harness.create(0, options);
+    for n in 0..60 {
+        harness.append(&log, idempotent(4, 0, n * 2, 2)).unwrap();
+        harness.append(&log, batch(1, 200, T0)).unwrap();
+    }
+    drop(log);
+    harness.pretend_machine_crash();
+    std::fs::remove_dir_all(harness.dir().join("journal")).unwrap();
+    let names = segment_files(&harness.log_dir(1));
+    // One flipped bit in the middle of the first segment, and the second is no batch from its first byte on.
+    for (name, at) in [(&names[0], 300), (&names[1], 0)] {
+        let path = harness.log_dir(1).join(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    harness.reopen();
+    let log = harness.log(0);
+    let appended = harness.append(&log, batch(1, 100, T0)).unwrap();
+    assert_eq!(names[1], format!("{:020}.log", appended.base_offset));
+    let read = read_from(&log, appended.base_offset, 1).unwrap();
+    assert_eq!(read.len(), batch(1, 100, T0).len());
+}
