@@ -394,10 +394,9 @@ pub static KEYS: &[Key] = &[
         .about("SO_RCVBUF of client connections. -1: the kernel decides, and adapts it.")
         .set(|config, value| config.network.receive_buffer_bytes = positive(value.integer()))
         .not_kafkas("102400", "a fixed size switches the kernel's own tuning off"),
-    int("socket.send.buffer.bytes", "-1", Check::Any)
-        .about("SO_SNDBUF of client connections. -1: the kernel decides, and adapts it.")
-        .set(|config, value| config.network.send_buffer_bytes = positive(value.integer()))
-        .not_kafkas("102400", "a fixed size switches the kernel's own tuning off"),
+    int("socket.send.buffer.bytes", "102400", Check::Any)
+        .about("SO_SNDBUF of client connections. -1: the kernel decides, and adapts it, which far and fast readers may need; near ones are served faster from a buffer that fits the processor's cache.")
+        .set(|config, value| config.network.send_buffer_bytes = positive(value.integer())),
     // Requests.
     int("fetch.max.bytes", "57671680", Check::AtLeast(1024))
         .about("The most record bytes one fetch response carries; the first batch is always sent whole.")
