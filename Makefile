@@ -35,7 +35,7 @@ docs: ## Regenerate the pages under docs/ that come from the code's tables.
 	UPDATE_DOCS=1 .ci/setup cargo test --locked --quiet --workspace generated_docs
 
 bench: ## Measure the partition store again (docs/performance.md).
-	.ci/setup cargo bench --locked --package tidewater-storage
+	.ci/setup cargo bench --locked --package tidewater-storage --bench store
 
 compat: ## Other people's clients: all of them, or one with SUITE=kcat
 	.ci/setup cargo build --locked --release --package tidewater-server

@@ -25,6 +25,7 @@ use wire::Bytes;
 use wire::batch::{BatchBuilder, BatchOptions};
 
 const PARTITIONS: usize = 16;
+const MANY_PARTITIONS: usize = 2_000;
 /// What the submitting thread writes itself.
 const INLINE: usize = 64 << 10;
 
@@ -44,10 +45,10 @@ struct FilePerPartition {
 }
 
 impl FilePerPartition {
-    fn new(dir: &Path) -> Self {
+    fn new(dir: &Path, partitions: usize) -> Self {
         let open = |n| (create(&dir.join(format!("{n}.log"))), 0);
         Self {
-            files: (0..PARTITIONS).map(open).collect(),
+            files: (0..partitions).map(open).collect(),
         }
     }
 }
@@ -75,16 +76,16 @@ struct SharedFile {
     file: File,
     at: u64,
     db: DB,
-    next: [u64; PARTITIONS],
+    next: Vec<u64>,
 }
 
 impl SharedFile {
-    fn new(dir: &Path) -> Self {
+    fn new(dir: &Path, partitions: usize) -> Self {
         Self {
             file: create(&dir.join("shared.log")),
             at: 0,
             db: small_db(&dir.join("db")),
-            next: [0; PARTITIONS],
+            next: vec![0; partitions],
         }
     }
 }
@@ -129,11 +130,11 @@ impl Engine for SharedFile {
 /// The batch is a RocksDB value: levelled, or in BlobDB.
 struct RocksValues {
     db: DB,
-    next: [u64; PARTITIONS],
+    next: Vec<u64>,
 }
 
 impl RocksValues {
-    fn new(dir: &Path, blobs: bool) -> Self {
+    fn new(dir: &Path, partitions: usize, blobs: bool) -> Self {
         let mut options = rocksdb::Options::default();
         options.create_if_missing(true);
         options.set_write_buffer_size(64 << 20);
@@ -141,7 +142,7 @@ impl RocksValues {
         options.set_enable_blob_files(blobs);
         Self {
             db: DB::open(&options, dir.join("db")).expect("RocksDB opens"),
-            next: [0; PARTITIONS],
+            next: vec![0; partitions],
         }
     }
 }
@@ -200,8 +201,21 @@ impl storage::Clock for WallClock {
     }
 }
 
+/// How this store is used.
+struct Shape {
+    /// Every group is on the disk before it is answered.
+    every_write: bool,
+    in_flight: usize,
+    inline_append_bytes: usize,
+}
+
 impl Ours {
-    fn new(dir: &Path, every_write: bool, in_flight: usize, inline_append_bytes: usize) -> Self {
+    fn new(dir: &Path, partitions: usize, shape: Shape) -> Self {
+        let Shape {
+            every_write,
+            in_flight,
+            inline_append_bytes,
+        } = shape;
         let mut options = StoreOptions::new(vec![dir.join("store")], "bench", 1);
         options.tail_cache_bytes = 32 << 20;
         options.inline_append_bytes = inline_append_bytes;
@@ -209,7 +223,7 @@ impl Ours {
         let store = Store::open(options, Arc::new(WallClock), Arc::new(NoEvents), &registry)
             .expect("the store opens");
         let flush_messages = if every_write { 1 } else { i64::MAX };
-        let count = i32::try_from(PARTITIONS).expect("few");
+        let count = i32::try_from(partitions).expect("few");
         let logs = (0..count)
             .map(|partition| create_log(&store, partition, flush_messages))
             .collect();
@@ -326,61 +340,123 @@ fn arguments() -> Arguments {
     parsed
 }
 
-type MakeEngine = fn(&Path) -> Box<dyn Engine>;
+type MakeEngine = fn(&Path, usize) -> Box<dyn Engine>;
 
 /// A row of the first table: name and engine. Groups are four batches of different partitions.
 const APPEND_ROWS: [(&str, MakeEngine); 9] = [
-    ("file per partition (the limit)", |dir| {
-        Box::new(FilePerPartition::new(dir))
+    ("file per partition (the limit)", |dir, partitions| {
+        Box::new(FilePerPartition::new(dir, partitions))
     }),
-    ("this store", |dir| {
-        Box::new(Ours::new(dir, false, 1, INLINE))
+    ("this store", |dir, partitions| {
+        Box::new(Ours::new(
+            dir,
+            partitions,
+            Shape {
+                every_write: false,
+                in_flight: 1,
+                inline_append_bytes: INLINE,
+            },
+        ))
     }),
-    ("this store, one log", |dir| {
-        Box::new(OneLog(Ours::new(dir, false, 1, INLINE)))
+    ("this store, one log", |dir, partitions| {
+        Box::new(OneLog(Ours::new(
+            dir,
+            partitions,
+            Shape {
+                every_write: false,
+                in_flight: 1,
+                inline_append_bytes: INLINE,
+            },
+        )))
     }),
-    ("this store, writer thread only", |dir| {
-        Box::new(Ours::new(dir, false, 1, 0))
+    ("this store, writer thread only", |dir, partitions| {
+        Box::new(Ours::new(
+            dir,
+            partitions,
+            Shape {
+                every_write: false,
+                in_flight: 1,
+                inline_append_bytes: 0,
+            },
+        ))
     }),
-    ("this store, 16 groups in flight", |dir| {
-        Box::new(Ours::new(dir, false, 16, INLINE))
+    ("this store, 16 groups in flight", |dir, partitions| {
+        Box::new(Ours::new(
+            dir,
+            partitions,
+            Shape {
+                every_write: false,
+                in_flight: 16,
+                inline_append_bytes: INLINE,
+            },
+        ))
     }),
     (
         "this store, 16 groups in flight, writer thread only",
-        |dir| Box::new(Ours::new(dir, false, 16, 0)),
+        |dir, partitions| {
+            Box::new(Ours::new(
+                dir,
+                partitions,
+                Shape {
+                    every_write: false,
+                    in_flight: 16,
+                    inline_append_bytes: 0,
+                },
+            ))
+        },
     ),
-    ("shared file + RocksDB index", |dir| {
-        Box::new(SharedFile::new(dir))
+    ("shared file + RocksDB index", |dir, partitions| {
+        Box::new(SharedFile::new(dir, partitions))
     }),
-    ("RocksDB value, BlobDB + WAL", |dir| {
-        Box::new(RocksValues::new(dir, true))
+    ("RocksDB value, BlobDB + WAL", |dir, partitions| {
+        Box::new(RocksValues::new(dir, partitions, true))
     }),
-    ("RocksDB value, levelled + WAL", |dir| {
-        Box::new(RocksValues::new(dir, false))
+    ("RocksDB value, levelled + WAL", |dir, partitions| {
+        Box::new(RocksValues::new(dir, partitions, false))
     }),
 ];
 
-/// A row of the second table, where every group is on the disk before it counts. Groups are 16 batches over 16 partitions.
+/// A row of the second table, where every group is on the disk before it counts. Groups are 16 batches of different partitions.
 const SYNC_ROWS: [(&str, MakeEngine); 5] = [
-    ("synced: file per partition", |dir| {
-        Box::new(FilePerPartition::new(dir))
+    ("synced: file per partition", |dir, partitions| {
+        Box::new(FilePerPartition::new(dir, partitions))
     }),
-    ("synced: shared file + RocksDB index", |dir| {
-        Box::new(SharedFile::new(dir))
+    ("synced: shared file + RocksDB index", |dir, partitions| {
+        Box::new(SharedFile::new(dir, partitions))
     }),
-    ("synced: this store's journal", |dir| {
-        Box::new(Ours::new(dir, true, 1, INLINE))
+    ("synced: this store's journal", |dir, partitions| {
+        Box::new(Ours::new(
+            dir,
+            partitions,
+            Shape {
+                every_write: true,
+                in_flight: 1,
+                inline_append_bytes: INLINE,
+            },
+        ))
     }),
-    ("synced: this store's journal, 4 groups in flight", |dir| {
-        Box::new(Ours::new(dir, true, 4, INLINE))
-    }),
-    ("synced: RocksDB WAL", |dir| {
-        Box::new(RocksValues::new(dir, false))
+    (
+        "synced: this store's journal, 4 groups in flight",
+        |dir, partitions| {
+            Box::new(Ours::new(
+                dir,
+                partitions,
+                Shape {
+                    every_write: true,
+                    in_flight: 4,
+                    inline_append_bytes: INLINE,
+                },
+            ))
+        },
+    ),
+    ("synced: RocksDB WAL", |dir, partitions| {
+        Box::new(RocksValues::new(dir, partitions, false))
     }),
 ];
 
 fn main() {
     let arguments = arguments();
+    allow_many_files();
     let wanted = |name: &str| {
         arguments.names.is_empty()
             || arguments
@@ -404,6 +480,7 @@ fn main() {
         say("|---|---|---|---|---|---|---|---|");
         for (name, make) in APPEND_ROWS.iter().filter(|(name, _)| wanted(name)) {
             let load = Load {
+                partitions: PARTITIONS,
                 batch_bytes,
                 group: 4,
                 total: mib << 20,
@@ -412,21 +489,24 @@ fn main() {
             say(&row(&arguments.dir, name, *make, &load));
         }
     }
-    say(&format!(
-        "\nevery group on the disk before it counts: 16 batches of 16384 bytes over {PARTITIONS} partitions"
-    ));
-    say(
-        "| where a batch lives | MB/s | CPU s/GiB | of it user | written per byte | p50 us | p99 us | cold read MB/s |",
-    );
-    say("|---|---|---|---|---|---|---|---|");
-    for (name, make) in SYNC_ROWS.iter().filter(|(name, _)| wanted(name)) {
-        let load = Load {
-            batch_bytes: 16 << 10,
-            group: 16,
-            total: (arguments.mib / 4).max(16) << 20,
-            sync: true,
-        };
-        say(&row(&arguments.dir, name, *make, &load));
+    for partitions in [PARTITIONS, MANY_PARTITIONS] {
+        say(&format!(
+            "\nevery group on the disk before it counts: 16 batches of 16384 bytes over {partitions} partitions"
+        ));
+        say(
+            "| where a batch lives | MB/s | CPU s/GiB | of it user | written per byte | p50 us | p99 us | cold read MB/s |",
+        );
+        say("|---|---|---|---|---|---|---|---|");
+        for (name, make) in SYNC_ROWS.iter().filter(|(name, _)| wanted(name)) {
+            let load = Load {
+                partitions,
+                batch_bytes: 16 << 10,
+                group: 16,
+                total: (arguments.mib / 4).max(16) << 20,
+                sync: true,
+            };
+            say(&row(&arguments.dir, name, *make, &load));
+        }
     }
     if wanted("opening") {
         say("\nopening, with many logs and after a crash");
@@ -509,6 +589,13 @@ fn job(log: &Arc<PartitionLog>, batch: &Bytes) -> AppendJob {
     }
 }
 
+/// A row with a file for each of many partitions has them all open.
+fn allow_many_files() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
+}
+
 fn resident_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -518,6 +605,7 @@ fn resident_mib() -> u64 {
 }
 
 struct Load {
+    partitions: usize,
     batch_bytes: usize,
     group: usize,
     total: usize,
@@ -526,14 +614,19 @@ struct Load {
 
 fn row(dir: &Path, name: &str, make: MakeEngine, load: &Load) -> String {
     let dir = tempfile::tempdir_in(dir).expect("a directory to work in");
-    let mut engine = make(dir.path());
+    let mut engine = make(dir.path(), load.partitions);
     let batch = batch(load.batch_bytes);
     let groups = load.total / (batch.len() * load.group);
+    // Making files durable that are new is paid once for each partition, so it is not measured.
+    for partition in 0..load.partitions {
+        engine.append(&[partition], std::slice::from_ref(&batch), load.sync);
+    }
+    engine.finish();
     let (cpu, written, start) = (cpu_seconds(), written_bytes(), Instant::now());
     let mut latencies = Vec::with_capacity(groups);
     for n in 0..groups {
         let partitions: Vec<usize> = (0..load.group)
-            .map(|at| (n * load.group + at) % PARTITIONS)
+            .map(|at| (n * load.group + at) % load.partitions)
             .collect();
         let group = vec![batch.clone(); load.group];
         let began = Instant::now();
