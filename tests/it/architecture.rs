@@ -62,7 +62,15 @@ const ABSENT: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["anyhow"],
-        &["server", "wire/src/api_versions.rs", "wire/src/log_dirs.rs"],
+        &[
+            "server",
+            "wire/src/api_versions.rs",
+            "wire/src/delete_groups.rs",
+            "wire/src/fields.rs",
+            "wire/src/log_dirs.rs",
+            "wire/src/offset_commit.rs",
+            "wire/src/offset_fetch.rs",
+        ],
         "errors are typed where no person reads them; kafka-protocol's traits are the exception",
     ),
     (

@@ -9,7 +9,7 @@ use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
 };
 
-use crate::varint::put_unsigned;
+use crate::fields::{Layout, encoded_len};
 
 /// The request, v0–v5. Use this one instead of `messages::ApiVersionsRequest`, which ends at v4.
 ///
@@ -62,17 +62,13 @@ impl Decodable for ApiVersionsRequest {
         if version < 5 {
             return Ok(messages::ApiVersionsRequest::decode(buf, version)?.into());
         }
-        let client_software_name = read_string(buf)?.ok_or(Unreadable)?;
-        let client_software_version = read_string(buf)?.ok_or(Unreadable)?;
-        let cluster_id = read_string(buf)?;
-        let node_id = buf.try_get_i32()?;
-        let unknown_tagged_fields = read_tags(buf)?;
+        let layout = Layout::Flexible;
         Ok(Self {
-            client_software_name,
-            client_software_version,
-            cluster_id,
-            node_id,
-            unknown_tagged_fields,
+            client_software_name: layout.read_string(buf)?,
+            client_software_version: layout.read_string(buf)?,
+            cluster_id: layout.read_nullable_string(buf)?,
+            node_id: buf.try_get_i32()?,
+            unknown_tagged_fields: layout.read_tags(buf)?,
         })
     }
 }
@@ -82,11 +78,12 @@ impl Encodable for ApiVersionsRequest {
         if version < 5 {
             return self.clone().before_v5().encode(buf, version);
         }
-        write_string(buf, Some(&self.client_software_name));
-        write_string(buf, Some(&self.client_software_version));
-        write_string(buf, self.cluster_id.as_ref());
+        let layout = Layout::Flexible;
+        layout.write_string(buf, &self.client_software_name)?;
+        layout.write_string(buf, &self.client_software_version)?;
+        layout.write_nullable_string(buf, self.cluster_id.as_ref())?;
         buf.put_i32(self.node_id);
-        write_tags(buf, &self.unknown_tagged_fields);
+        layout.write_tags(buf, &self.unknown_tagged_fields);
         Ok(())
     }
 
@@ -94,9 +91,7 @@ impl Encodable for ApiVersionsRequest {
         if version < 5 {
             return self.clone().before_v5().compute_size(version);
         }
-        let mut scratch = Vec::new();
-        self.encode(&mut scratch, version)?;
-        Ok(scratch.len())
+        encoded_len(self, version)
     }
 }
 
@@ -118,59 +113,5 @@ impl ApiVersionsRequest {
             .with_client_software_name(self.client_software_name)
             .with_client_software_version(self.client_software_version)
             .with_unknown_tagged_fields(self.unknown_tagged_fields)
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("not an ApiVersions request of version 5")]
-struct Unreadable;
-
-fn read_varint<B: ByteBuf>(buf: &mut B) -> anyhow::Result<u32> {
-    let mut value = 0;
-    for shift in [0, 7, 14, 21, 28] {
-        let byte = u32::from(buf.try_get_u8()?);
-        value |= (byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(Unreadable.into())
-}
-
-fn read_string<B: ByteBuf>(buf: &mut B) -> anyhow::Result<Option<StrBytes>> {
-    match read_varint(buf)? {
-        0 => Ok(None),
-        length => Ok(Some(StrBytes::from_utf8(
-            buf.try_get_bytes(length as usize - 1)?,
-        )?)),
-    }
-}
-
-fn read_tags<B: ByteBuf>(buf: &mut B) -> anyhow::Result<BTreeMap<i32, Bytes>> {
-    let mut fields = BTreeMap::new();
-    for _ in 0..read_varint(buf)? {
-        let tag = read_varint(buf)?;
-        let size = read_varint(buf)?;
-        fields.insert(tag as i32, buf.try_get_bytes(size as usize)?);
-    }
-    Ok(fields)
-}
-
-fn write_string<B: ByteBufMut>(buf: &mut B, text: Option<&StrBytes>) {
-    match text {
-        None => put_unsigned(buf, 0),
-        Some(text) => {
-            put_unsigned(buf, text.len() + 1);
-            buf.put_slice(text.as_bytes());
-        }
-    }
-}
-
-fn write_tags<B: ByteBufMut>(buf: &mut B, fields: &BTreeMap<i32, Bytes>) {
-    put_unsigned(buf, fields.len());
-    for (tag, content) in fields {
-        put_unsigned(buf, *tag as u32 as usize);
-        put_unsigned(buf, content.len());
-        buf.put_slice(content);
     }
 }

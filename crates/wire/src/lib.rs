@@ -10,11 +10,15 @@ pub mod batch;
 pub mod client;
 pub mod codec;
 pub mod compress;
+pub mod delete_groups;
 mod error;
+mod fields;
 pub mod frame;
 pub mod guard;
 pub mod header;
 pub mod log_dirs;
+pub mod offset_commit;
+pub mod offset_fetch;
 pub mod records;
 pub mod varint;
 

@@ -4,6 +4,7 @@ use kafka_protocol::messages::DescribeLogDirsResponse;
 use kafka_protocol::protocol::buf::ByteBufMut;
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 
+use crate::fields::encoded_len;
 use crate::varint::put_unsigned;
 
 /// The response, v1–v5. Use this one instead of `messages::DescribeLogDirsResponse`, which ends at v4.
@@ -51,9 +52,7 @@ impl Encodable for LogDirsResponse {
         if version <= EXTENDED {
             return self.described.compute_size(version);
         }
-        let mut scratch = Vec::new();
-        self.encode(&mut scratch, version)?;
-        Ok(scratch.len())
+        encoded_len(self, version)
     }
 }
 

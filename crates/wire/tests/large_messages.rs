@@ -8,12 +8,13 @@ use tidewater_wire::messages::metadata_request::MetadataRequestTopic;
 use tidewater_wire::messages::metadata_response::{
     MetadataResponsePartition, MetadataResponseTopic,
 };
-use tidewater_wire::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
+use tidewater_wire::messages::offset_commit_request::OffsetCommitRequestPartition;
 use tidewater_wire::messages::{
-    BrokerId, FetchRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse,
-    OffsetCommitRequest, TopicName,
+    BrokerId, FetchRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse, TopicName,
+};
+use tidewater_wire::offset_commit::{OffsetCommitRequest, OffsetCommitRequestTopic};
+use tidewater_wire::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
 use tidewater_wire::{Request, StrBytes, codec, guard};
 
@@ -74,14 +75,49 @@ fn a_hundred_thousand_offsets_are_listed_and_forty_thousand_committed() {
     let partitions =
         (0..400).map(|index| OffsetCommitRequestPartition::default().with_partition_index(index));
     let partitions: Vec<_> = partitions.collect();
-    let topics = (0..100).map(|number| {
-        OffsetCommitRequestTopic::default()
-            .with_name(topic(number))
-            .with_partitions(partitions.clone())
+    let topics = (0..100).map(|number| OffsetCommitRequestTopic {
+        name: topic(number),
+        partitions: partitions.clone(),
+        ..OffsetCommitRequestTopic::default()
     });
-    let request = OffsetCommitRequest::default().with_topics(topics.collect());
-    for version in 2..=9 {
+    let request = OffsetCommitRequest {
+        topics: topics.collect(),
+        ..OffsetCommitRequest::default()
+    };
+    for version in 2..=10 {
         passes(&request, version);
+    }
+}
+
+#[test]
+fn ten_thousand_topics_of_one_partition_are_committed_and_fetched() {
+    let topics = (0..10_000).map(|number| OffsetCommitRequestTopic {
+        name: topic(number),
+        partitions: vec![OffsetCommitRequestPartition::default()],
+        ..OffsetCommitRequestTopic::default()
+    });
+    let commit = OffsetCommitRequest {
+        topics: topics.collect(),
+        ..OffsetCommitRequest::default()
+    };
+    for version in 2..=10 {
+        passes(&commit, version);
+    }
+    let topics = (0..10_000).map(|number| OffsetFetchRequestTopics {
+        name: topic(number),
+        partition_indexes: vec![0],
+        ..OffsetFetchRequestTopics::default()
+    });
+    let group = OffsetFetchRequestGroup {
+        topics: Some(topics.collect()),
+        ..OffsetFetchRequestGroup::default()
+    };
+    let fetch = OffsetFetchRequest {
+        groups: vec![group],
+        ..OffsetFetchRequest::default()
+    };
+    for version in 8..=10 {
+        passes(&fetch, version);
     }
 }
 

@@ -51,9 +51,20 @@ macro_rules! each_request {
             SaslAuthenticateRequest,
             CreatePartitionsRequest,
             DeleteGroupsRequest,
+            ElectLeadersRequest,
             IncrementalAlterConfigsRequest,
+            AlterPartitionReassignmentsRequest,
+            ListPartitionReassignmentsRequest,
             OffsetDeleteRequest,
+            DescribeClientQuotasRequest,
+            AlterClientQuotasRequest,
             DescribeClusterRequest,
+            DescribeProducersRequest,
+            ConsumerGroupHeartbeatRequest,
+            ConsumerGroupDescribeRequest,
+            GetTelemetrySubscriptionsRequest,
+            PushTelemetryRequest,
+            ListConfigResourcesRequest,
             DescribeTopicPartitionsRequest
         ]
     };

@@ -7,7 +7,10 @@ use kafka_protocol::protocol::Request;
 use libfuzzer_sys::fuzz_target;
 use tidewater_wire_fuzz::within_memory;
 use wire::api_versions::ApiVersionsRequest;
+use wire::delete_groups::DeleteGroupsRequest;
 use wire::messages::*;
+use wire::offset_commit::OffsetCommitRequest;
+use wire::offset_fetch::OffsetFetchRequest;
 use wire::{codec, guard};
 
 /// Beyond the promise: the counter that lets slices share the body, and the words of an error.

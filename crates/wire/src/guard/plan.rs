@@ -62,7 +62,7 @@ struct ApiPlan {
     versions: Vec<Box<[Step]>>,
 }
 
-/// What clients send. Built on first use, about 170 short lists, and constant from then on.
+/// What clients send. Built on first use, about 200 short lists, and constant from then on.
 pub(super) static REQUEST_PLANS: LazyLock<Plans> = LazyLock::new(|| Plans::new(REQUESTS));
 
 /// What brokers answer; a broker that asks no other broker never builds it.

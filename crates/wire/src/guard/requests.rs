@@ -6,11 +6,11 @@
 use kafka_protocol::messages as m;
 
 use super::shape::build::{
-    INT32, STRING, array, boolean, bytes, int8, int16, int32, int64, records, string, structure,
-    uuid,
+    INT8, INT32, STRING, array, boolean, bytes, float64, int8, int16, int32, int64, records,
+    string, structure, uuid,
 };
 use super::shape::{Kind, MessageShape, NEVER, StructShape, message};
-use crate::api_versions;
+use crate::{api_versions, delete_groups, offset_commit, offset_fetch};
 
 /// Every request the guard knows, in the order of the keys.
 pub(crate) static REQUESTS: &[MessageShape] = &[
@@ -18,8 +18,8 @@ pub(crate) static REQUESTS: &[MessageShape] = &[
     message(1, 4, 18, 12, &FETCH),
     message(2, 1, 11, 6, &LIST_OFFSETS),
     message(3, 0, 13, 9, &METADATA),
-    message(8, 2, 9, 8, &OFFSET_COMMIT),
-    message(9, 1, 9, 6, &OFFSET_FETCH),
+    message(8, 2, 10, 8, &OFFSET_COMMIT),
+    message(9, 1, 10, 6, &OFFSET_FETCH),
     message(10, 0, 6, 3, &FIND_COORDINATOR),
     message(11, 0, 9, 6, &JOIN_GROUP),
     message(12, 0, 4, 4, &HEARTBEAT),
@@ -39,10 +39,21 @@ pub(crate) static REQUESTS: &[MessageShape] = &[
     message(35, 1, 5, 2, &DESCRIBE_LOG_DIRS),
     message(36, 0, 2, 2, &SASL_AUTHENTICATE),
     message(37, 0, 3, 2, &CREATE_PARTITIONS),
-    message(42, 0, 2, 2, &DELETE_GROUPS),
+    message(42, 0, 3, 2, &DELETE_GROUPS),
+    message(43, 0, 2, 2, &ELECT_LEADERS),
     message(44, 0, 1, 1, &INCREMENTAL_ALTER_CONFIGS),
+    message(45, 0, 1, 0, &ALTER_PARTITION_REASSIGNMENTS),
+    message(46, 0, 0, 0, &LIST_PARTITION_REASSIGNMENTS),
     message(47, 0, 0, NEVER, &OFFSET_DELETE),
+    message(48, 0, 1, 1, &DESCRIBE_CLIENT_QUOTAS),
+    message(49, 0, 1, 1, &ALTER_CLIENT_QUOTAS),
     message(60, 0, 2, 0, &DESCRIBE_CLUSTER),
+    message(61, 0, 0, 0, &DESCRIBE_PRODUCERS),
+    message(68, 0, 1, 0, &CONSUMER_GROUP_HEARTBEAT),
+    message(69, 0, 1, 0, &CONSUMER_GROUP_DESCRIBE),
+    message(71, 0, 0, 0, &GET_TELEMETRY_SUBSCRIPTIONS),
+    message(72, 0, 0, 0, &PUSH_TELEMETRY),
+    message(74, 0, 1, 0, &LIST_CONFIG_RESOURCES),
     message(75, 0, 0, 0, &DESCRIBE_TOPIC_PARTITIONS),
 ];
 
@@ -136,7 +147,7 @@ const METADATA_TOPIC: StructShape =
         string("name").nullable_since(10),
     ]);
 
-const OFFSET_COMMIT: StructShape = StructShape::of::<m::OffsetCommitRequest>(&[
+const OFFSET_COMMIT: StructShape = StructShape::of::<offset_commit::OffsetCommitRequest>(&[
     string("group_id"),
     int32("generation_id_or_member_epoch"),
     string("member_id"),
@@ -145,8 +156,9 @@ const OFFSET_COMMIT: StructShape = StructShape::of::<m::OffsetCommitRequest>(&[
     array("topics", &Kind::Struct(&OFFSET_COMMIT_TOPIC)),
 ]);
 const OFFSET_COMMIT_TOPIC: StructShape =
-    StructShape::of::<m::offset_commit_request::OffsetCommitRequestTopic>(&[
-        string("name"),
+    StructShape::of::<offset_commit::OffsetCommitRequestTopic>(&[
+        string("name").until(9),
+        uuid("topic_id").since(10),
         array("partitions", &Kind::Struct(&OFFSET_COMMIT_PARTITION)),
     ]);
 const OFFSET_COMMIT_PARTITION: StructShape =
@@ -157,7 +169,7 @@ const OFFSET_COMMIT_PARTITION: StructShape =
         string("committed_metadata").nullable(),
     ]);
 
-const OFFSET_FETCH: StructShape = StructShape::of::<m::OffsetFetchRequest>(&[
+const OFFSET_FETCH: StructShape = StructShape::of::<offset_fetch::OffsetFetchRequest>(&[
     string("group_id").until(7),
     array("topics", &Kind::Struct(&OFFSET_FETCH_TOPIC))
         .until(7)
@@ -169,15 +181,16 @@ const OFFSET_FETCH_TOPIC: StructShape = StructShape::of::<
     m::offset_fetch_request::OffsetFetchRequestTopic,
 >(&[string("name"), array("partition_indexes", &INT32)]);
 const OFFSET_FETCH_GROUP: StructShape =
-    StructShape::of::<m::offset_fetch_request::OffsetFetchRequestGroup>(&[
+    StructShape::of::<offset_fetch::OffsetFetchRequestGroup>(&[
         string("group_id"),
         string("member_id").since(9).nullable(),
         int32("member_epoch").since(9),
         array("topics", &Kind::Struct(&OFFSET_FETCH_GROUP_TOPIC)).nullable(),
     ]);
 const OFFSET_FETCH_GROUP_TOPIC: StructShape =
-    StructShape::of::<m::offset_fetch_request::OffsetFetchRequestTopics>(&[
-        string("name"),
+    StructShape::of::<offset_fetch::OffsetFetchRequestTopics>(&[
+        string("name").until(9),
+        uuid("topic_id").since(10),
         array("partition_indexes", &INT32),
     ]);
 
@@ -376,7 +389,18 @@ const CREATE_PARTITIONS_ASSIGNMENT: StructShape = StructShape::of::<
 >(&[array("broker_ids", &INT32)]);
 
 const DELETE_GROUPS: StructShape =
-    StructShape::of::<m::DeleteGroupsRequest>(&[array("groups_names", &STRING)]);
+    StructShape::of::<delete_groups::DeleteGroupsRequest>(&[array("groups_names", &STRING)]);
+
+const ELECT_LEADERS: StructShape = StructShape::of::<m::ElectLeadersRequest>(&[
+    int8("election_type").since(1),
+    array("topic_partitions", &Kind::Struct(&ELECT_LEADERS_TOPIC)).nullable(),
+    int32("timeout_ms"),
+]);
+const ELECT_LEADERS_TOPIC: StructShape =
+    StructShape::of::<m::elect_leaders_request::TopicPartitions>(&[
+        string("topic"),
+        array("partitions", &INT32),
+    ]);
 
 const INCREMENTAL_ALTER_CONFIGS: StructShape =
     StructShape::of::<m::IncrementalAlterConfigsRequest>(&[
@@ -396,6 +420,33 @@ const INCREMENTAL_CONFIG: StructShape =
         string("value").nullable(),
     ]);
 
+const ALTER_PARTITION_REASSIGNMENTS: StructShape =
+    StructShape::of::<m::AlterPartitionReassignmentsRequest>(&[
+        int32("timeout_ms"),
+        boolean("allow_replication_factor_change").since(1),
+        array("topics", &Kind::Struct(&REASSIGNABLE_TOPIC)),
+    ]);
+const REASSIGNABLE_TOPIC: StructShape =
+    StructShape::of::<m::alter_partition_reassignments_request::ReassignableTopic>(&[
+        string("name"),
+        array("partitions", &Kind::Struct(&REASSIGNABLE_PARTITION)),
+    ]);
+const REASSIGNABLE_PARTITION: StructShape =
+    StructShape::of::<m::alter_partition_reassignments_request::ReassignablePartition>(&[
+        int32("partition_index"),
+        array("replicas", &INT32).nullable(),
+    ]);
+
+const LIST_PARTITION_REASSIGNMENTS: StructShape =
+    StructShape::of::<m::ListPartitionReassignmentsRequest>(&[
+        int32("timeout_ms"),
+        array("topics", &Kind::Struct(&LIST_REASSIGNMENTS_TOPIC)).nullable(),
+    ]);
+const LIST_REASSIGNMENTS_TOPIC: StructShape =
+    StructShape::of::<m::list_partition_reassignments_request::ListPartitionReassignmentsTopics>(
+        &[string("name"), array("partition_indexes", &INT32)],
+    );
+
 const OFFSET_DELETE: StructShape = StructShape::of::<m::OffsetDeleteRequest>(&[
     string("group_id"),
     array("topics", &Kind::Struct(&OFFSET_DELETE_TOPIC)),
@@ -409,11 +460,86 @@ const OFFSET_DELETE_PARTITION: StructShape = StructShape::of::<
     m::offset_delete_request::OffsetDeleteRequestPartition,
 >(&[int32("partition_index")]);
 
+const DESCRIBE_CLIENT_QUOTAS: StructShape = StructShape::of::<m::DescribeClientQuotasRequest>(&[
+    array("components", &Kind::Struct(&QUOTA_COMPONENT)),
+    boolean("strict"),
+]);
+const QUOTA_COMPONENT: StructShape =
+    StructShape::of::<m::describe_client_quotas_request::ComponentData>(&[
+        string("entity_type"),
+        int8("match_type"),
+        string("match").nullable(),
+    ]);
+
+const ALTER_CLIENT_QUOTAS: StructShape = StructShape::of::<m::AlterClientQuotasRequest>(&[
+    array("entries", &Kind::Struct(&QUOTA_ENTRY)),
+    boolean("validate_only"),
+]);
+const QUOTA_ENTRY: StructShape = StructShape::of::<m::alter_client_quotas_request::EntryData>(&[
+    array("entity", &Kind::Struct(&QUOTA_ENTITY)),
+    array("ops", &Kind::Struct(&QUOTA_OP)),
+]);
+const QUOTA_ENTITY: StructShape = StructShape::of::<m::alter_client_quotas_request::EntityData>(&[
+    string("entity_type"),
+    string("entity_name").nullable(),
+]);
+const QUOTA_OP: StructShape = StructShape::of::<m::alter_client_quotas_request::OpData>(&[
+    string("key"),
+    float64("value"),
+    boolean("remove"),
+]);
+
 const DESCRIBE_CLUSTER: StructShape = StructShape::of::<m::DescribeClusterRequest>(&[
     boolean("include_cluster_authorized_operations"),
     int8("endpoint_type").since(1),
     boolean("include_fenced_brokers").since(2),
 ]);
+
+const DESCRIBE_PRODUCERS: StructShape = StructShape::of::<m::DescribeProducersRequest>(&[array(
+    "topics",
+    &Kind::Struct(&DESCRIBE_PRODUCERS_TOPIC),
+)]);
+const DESCRIBE_PRODUCERS_TOPIC: StructShape =
+    StructShape::of::<m::describe_producers_request::TopicRequest>(&[
+        string("name"),
+        array("partition_indexes", &INT32),
+    ]);
+
+const CONSUMER_GROUP_HEARTBEAT: StructShape =
+    StructShape::of::<m::ConsumerGroupHeartbeatRequest>(&[
+        string("group_id"),
+        string("member_id"),
+        int32("member_epoch"),
+        string("instance_id").nullable(),
+        string("rack_id").nullable(),
+        int32("rebalance_timeout_ms"),
+        array("subscribed_topic_names", &STRING).nullable(),
+        string("subscribed_topic_regex").since(1).nullable(),
+        string("server_assignor").nullable(),
+        array("topic_partitions", &Kind::Struct(&OWNED_PARTITIONS)).nullable(),
+    ]);
+const OWNED_PARTITIONS: StructShape = StructShape::of::<
+    m::consumer_group_heartbeat_request::TopicPartitions,
+>(&[uuid("topic_id"), array("partitions", &INT32)]);
+
+const CONSUMER_GROUP_DESCRIBE: StructShape = StructShape::of::<m::ConsumerGroupDescribeRequest>(&[
+    array("group_ids", &STRING),
+    boolean("include_authorized_operations"),
+]);
+
+const GET_TELEMETRY_SUBSCRIPTIONS: StructShape =
+    StructShape::of::<m::GetTelemetrySubscriptionsRequest>(&[uuid("client_instance_id")]);
+
+const PUSH_TELEMETRY: StructShape = StructShape::of::<m::PushTelemetryRequest>(&[
+    uuid("client_instance_id"),
+    int32("subscription_id"),
+    boolean("terminating"),
+    int8("compression_type"),
+    bytes("metrics"),
+]);
+
+const LIST_CONFIG_RESOURCES: StructShape =
+    StructShape::of::<m::ListConfigResourcesRequest>(&[array("resource_types", &INT8).since(1)]);
 
 const DESCRIBE_TOPIC_PARTITIONS: StructShape =
     StructShape::of::<m::DescribeTopicPartitionsRequest>(&[

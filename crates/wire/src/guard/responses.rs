@@ -4,10 +4,11 @@
 use kafka_protocol::messages as m;
 
 use super::shape::build::{
-    INT32, STRING, array, boolean, bytes, int8, int16, int32, int64, records, string, structure,
-    uuid,
+    INT8, INT32, STRING, array, boolean, bytes, float64, int8, int16, int32, int64, records,
+    string, structure, uuid,
 };
 use super::shape::{Kind, MessageShape, NEVER, StructShape, message};
+use crate::delete_groups;
 
 /// Every response the guard knows, in the order of the keys.
 pub(crate) static RESPONSES: &[MessageShape] = &[
@@ -36,10 +37,21 @@ pub(crate) static RESPONSES: &[MessageShape] = &[
     message(35, 1, 4, 2, &DESCRIBE_LOG_DIRS),
     message(36, 0, 2, 2, &SASL_AUTHENTICATE),
     message(37, 0, 3, 2, &CREATE_PARTITIONS),
-    message(42, 0, 2, 2, &DELETE_GROUPS),
+    message(42, 0, 3, 2, &DELETE_GROUPS),
+    message(43, 0, 2, 2, &ELECT_LEADERS),
     message(44, 0, 1, 1, &INCREMENTAL_ALTER_CONFIGS),
+    message(45, 0, 1, 0, &ALTER_PARTITION_REASSIGNMENTS),
+    message(46, 0, 0, 0, &LIST_PARTITION_REASSIGNMENTS),
     message(47, 0, 0, NEVER, &OFFSET_DELETE),
+    message(48, 0, 1, 1, &DESCRIBE_CLIENT_QUOTAS),
+    message(49, 0, 1, 1, &ALTER_CLIENT_QUOTAS),
     message(60, 0, 2, 0, &DESCRIBE_CLUSTER),
+    message(61, 0, 0, 0, &DESCRIBE_PRODUCERS),
+    message(68, 0, 1, 0, &CONSUMER_GROUP_HEARTBEAT),
+    message(69, 0, 1, 0, &CONSUMER_GROUP_DESCRIBE),
+    message(71, 0, 0, 0, &GET_TELEMETRY_SUBSCRIPTIONS),
+    message(72, 0, 0, 0, &PUSH_TELEMETRY),
+    message(74, 0, 1, 0, &LIST_CONFIG_RESOURCES),
     message(75, 0, 0, 0, &DESCRIBE_TOPIC_PARTITIONS),
 ];
 
@@ -650,7 +662,7 @@ const CREATE_PARTITIONS_CREATE_PARTITIONS_TOPIC_RESULT: StructShape =
         string("error_message").nullable(),
     ]);
 
-const DELETE_GROUPS: StructShape = StructShape::of::<m::DeleteGroupsResponse>(&[
+const DELETE_GROUPS: StructShape = StructShape::of::<delete_groups::DeleteGroupsResponse>(&[
     int32("throttle_time_ms"),
     array(
         "results",
@@ -658,9 +670,33 @@ const DELETE_GROUPS: StructShape = StructShape::of::<m::DeleteGroupsResponse>(&[
     ),
 ]);
 const DELETE_GROUPS_DELETABLE_GROUP_RESULT: StructShape =
-    StructShape::of::<m::delete_groups_response::DeletableGroupResult>(&[
+    StructShape::of::<delete_groups::DeletableGroupResult>(&[
         string("group_id"),
         int16("error_code"),
+        string("error_message").since(3).nullable(),
+    ]);
+
+const ELECT_LEADERS: StructShape = StructShape::of::<m::ElectLeadersResponse>(&[
+    int32("throttle_time_ms"),
+    int16("error_code").since(1),
+    array(
+        "replica_election_results",
+        &Kind::Struct(&ELECT_LEADERS_REPLICA_ELECTION_RESULT),
+    ),
+]);
+const ELECT_LEADERS_REPLICA_ELECTION_RESULT: StructShape =
+    StructShape::of::<m::elect_leaders_response::ReplicaElectionResult>(&[
+        string("topic"),
+        array(
+            "partition_result",
+            &Kind::Struct(&ELECT_LEADERS_PARTITION_RESULT),
+        ),
+    ]);
+const ELECT_LEADERS_PARTITION_RESULT: StructShape =
+    StructShape::of::<m::elect_leaders_response::PartitionResult>(&[
+        int32("partition_id"),
+        int16("error_code"),
+        string("error_message").nullable(),
     ]);
 
 const INCREMENTAL_ALTER_CONFIGS: StructShape =
@@ -677,6 +713,58 @@ const INCREMENTAL_ALTER_CONFIGS_ALTER_CONFIGS_RESOURCE_RESPONSE: StructShape =
         string("error_message").nullable(),
         int8("resource_type"),
         string("resource_name"),
+    ]);
+
+const ALTER_PARTITION_REASSIGNMENTS: StructShape =
+    StructShape::of::<m::AlterPartitionReassignmentsResponse>(&[
+        int32("throttle_time_ms"),
+        boolean("allow_replication_factor_change").since(1),
+        int16("error_code"),
+        string("error_message").nullable(),
+        array(
+            "responses",
+            &Kind::Struct(&ALTER_PARTITION_REASSIGNMENTS_REASSIGNABLE_TOPIC_RESPONSE),
+        ),
+    ]);
+const ALTER_PARTITION_REASSIGNMENTS_REASSIGNABLE_TOPIC_RESPONSE: StructShape =
+    StructShape::of::<m::alter_partition_reassignments_response::ReassignableTopicResponse>(&[
+        string("name"),
+        array(
+            "partitions",
+            &Kind::Struct(&ALTER_PARTITION_REASSIGNMENTS_REASSIGNABLE_PARTITION_RESPONSE),
+        ),
+    ]);
+const ALTER_PARTITION_REASSIGNMENTS_REASSIGNABLE_PARTITION_RESPONSE: StructShape =
+    StructShape::of::<m::alter_partition_reassignments_response::ReassignablePartitionResponse>(&[
+        int32("partition_index"),
+        int16("error_code"),
+        string("error_message").nullable(),
+    ]);
+
+const LIST_PARTITION_REASSIGNMENTS: StructShape =
+    StructShape::of::<m::ListPartitionReassignmentsResponse>(&[
+        int32("throttle_time_ms"),
+        int16("error_code"),
+        string("error_message").nullable(),
+        array(
+            "topics",
+            &Kind::Struct(&LIST_PARTITION_REASSIGNMENTS_ONGOING_TOPIC_REASSIGNMENT),
+        ),
+    ]);
+const LIST_PARTITION_REASSIGNMENTS_ONGOING_TOPIC_REASSIGNMENT: StructShape =
+    StructShape::of::<m::list_partition_reassignments_response::OngoingTopicReassignment>(&[
+        string("name"),
+        array(
+            "partitions",
+            &Kind::Struct(&LIST_PARTITION_REASSIGNMENTS_ONGOING_PARTITION_REASSIGNMENT),
+        ),
+    ]);
+const LIST_PARTITION_REASSIGNMENTS_ONGOING_PARTITION_REASSIGNMENT: StructShape =
+    StructShape::of::<m::list_partition_reassignments_response::OngoingPartitionReassignment>(&[
+        int32("partition_index"),
+        array("replicas", &INT32),
+        array("adding_replicas", &INT32),
+        array("removing_replicas", &INT32),
     ]);
 
 const OFFSET_DELETE: StructShape = StructShape::of::<m::OffsetDeleteResponse>(&[
@@ -701,6 +789,42 @@ const OFFSET_DELETE_OFFSET_DELETE_RESPONSE_PARTITION: StructShape =
         int16("error_code"),
     ]);
 
+const DESCRIBE_CLIENT_QUOTAS: StructShape = StructShape::of::<m::DescribeClientQuotasResponse>(&[
+    int32("throttle_time_ms"),
+    int16("error_code"),
+    string("error_message").nullable(),
+    array("entries", &Kind::Struct(&DESCRIBE_CLIENT_QUOTAS_ENTRY)).nullable(),
+]);
+const DESCRIBE_CLIENT_QUOTAS_ENTRY: StructShape =
+    StructShape::of::<m::describe_client_quotas_response::EntryData>(&[
+        array("entity", &Kind::Struct(&DESCRIBE_CLIENT_QUOTAS_ENTITY)),
+        array("values", &Kind::Struct(&DESCRIBE_CLIENT_QUOTAS_VALUE)),
+    ]);
+const DESCRIBE_CLIENT_QUOTAS_ENTITY: StructShape =
+    StructShape::of::<m::describe_client_quotas_response::EntityData>(&[
+        string("entity_type"),
+        string("entity_name").nullable(),
+    ]);
+const DESCRIBE_CLIENT_QUOTAS_VALUE: StructShape = StructShape::of::<
+    m::describe_client_quotas_response::ValueData,
+>(&[string("key"), float64("value")]);
+
+const ALTER_CLIENT_QUOTAS: StructShape = StructShape::of::<m::AlterClientQuotasResponse>(&[
+    int32("throttle_time_ms"),
+    array("entries", &Kind::Struct(&ALTER_CLIENT_QUOTAS_ENTRY)),
+]);
+const ALTER_CLIENT_QUOTAS_ENTRY: StructShape =
+    StructShape::of::<m::alter_client_quotas_response::EntryData>(&[
+        int16("error_code"),
+        string("error_message").nullable(),
+        array("entity", &Kind::Struct(&ALTER_CLIENT_QUOTAS_ENTITY)),
+    ]);
+const ALTER_CLIENT_QUOTAS_ENTITY: StructShape =
+    StructShape::of::<m::alter_client_quotas_response::EntityData>(&[
+        string("entity_type"),
+        string("entity_name").nullable(),
+    ]);
+
 const DESCRIBE_CLUSTER: StructShape = StructShape::of::<m::DescribeClusterResponse>(&[
     int32("throttle_time_ms"),
     int16("error_code"),
@@ -721,6 +845,135 @@ const DESCRIBE_CLUSTER_DESCRIBE_CLUSTER_BROKER: StructShape =
         int32("port"),
         string("rack").nullable(),
         boolean("is_fenced").since(2),
+    ]);
+
+const DESCRIBE_PRODUCERS: StructShape = StructShape::of::<m::DescribeProducersResponse>(&[
+    int32("throttle_time_ms"),
+    array("topics", &Kind::Struct(&DESCRIBE_PRODUCERS_TOPIC_RESPONSE)),
+]);
+const DESCRIBE_PRODUCERS_TOPIC_RESPONSE: StructShape =
+    StructShape::of::<m::describe_producers_response::TopicResponse>(&[
+        string("name"),
+        array(
+            "partitions",
+            &Kind::Struct(&DESCRIBE_PRODUCERS_PARTITION_RESPONSE),
+        ),
+    ]);
+const DESCRIBE_PRODUCERS_PARTITION_RESPONSE: StructShape =
+    StructShape::of::<m::describe_producers_response::PartitionResponse>(&[
+        int32("partition_index"),
+        int16("error_code"),
+        string("error_message").nullable(),
+        array(
+            "active_producers",
+            &Kind::Struct(&DESCRIBE_PRODUCERS_PRODUCER_STATE),
+        ),
+    ]);
+const DESCRIBE_PRODUCERS_PRODUCER_STATE: StructShape =
+    StructShape::of::<m::describe_producers_response::ProducerState>(&[
+        int64("producer_id"),
+        int32("producer_epoch"),
+        int32("last_sequence"),
+        int64("last_timestamp"),
+        int32("coordinator_epoch"),
+        int64("current_txn_start_offset"),
+    ]);
+
+const CONSUMER_GROUP_HEARTBEAT: StructShape =
+    StructShape::of::<m::ConsumerGroupHeartbeatResponse>(&[
+        int32("throttle_time_ms"),
+        int16("error_code"),
+        string("error_message").nullable(),
+        string("member_id").nullable(),
+        int32("member_epoch"),
+        int32("heartbeat_interval_ms"),
+        structure("assignment", &CONSUMER_GROUP_HEARTBEAT_ASSIGNMENT).nullable(),
+    ]);
+const CONSUMER_GROUP_HEARTBEAT_ASSIGNMENT: StructShape =
+    StructShape::of::<m::consumer_group_heartbeat_response::Assignment>(&[array(
+        "topic_partitions",
+        &Kind::Struct(&CONSUMER_GROUP_HEARTBEAT_TOPIC_PARTITIONS),
+    )]);
+const CONSUMER_GROUP_HEARTBEAT_TOPIC_PARTITIONS: StructShape =
+    StructShape::of::<m::consumer_group_heartbeat_response::TopicPartitions>(&[
+        uuid("topic_id"),
+        array("partitions", &INT32),
+    ]);
+
+const CONSUMER_GROUP_DESCRIBE: StructShape =
+    StructShape::of::<m::ConsumerGroupDescribeResponse>(&[
+        int32("throttle_time_ms"),
+        array(
+            "groups",
+            &Kind::Struct(&CONSUMER_GROUP_DESCRIBE_DESCRIBED_GROUP),
+        ),
+    ]);
+const CONSUMER_GROUP_DESCRIBE_DESCRIBED_GROUP: StructShape =
+    StructShape::of::<m::consumer_group_describe_response::DescribedGroup>(&[
+        int16("error_code"),
+        string("error_message").nullable(),
+        string("group_id"),
+        string("group_state"),
+        int32("group_epoch"),
+        int32("assignment_epoch"),
+        string("assignor_name"),
+        array("members", &Kind::Struct(&CONSUMER_GROUP_DESCRIBE_MEMBER)),
+        int32("authorized_operations"),
+    ]);
+const CONSUMER_GROUP_DESCRIBE_MEMBER: StructShape =
+    StructShape::of::<m::consumer_group_describe_response::Member>(&[
+        string("member_id"),
+        string("instance_id").nullable(),
+        string("rack_id").nullable(),
+        int32("member_epoch"),
+        string("client_id"),
+        string("client_host"),
+        array("subscribed_topic_names", &STRING),
+        string("subscribed_topic_regex").nullable(),
+        structure("assignment", &CONSUMER_GROUP_DESCRIBE_ASSIGNMENT),
+        structure("target_assignment", &CONSUMER_GROUP_DESCRIBE_ASSIGNMENT),
+        int8("member_type").since(1),
+    ]);
+const CONSUMER_GROUP_DESCRIBE_ASSIGNMENT: StructShape =
+    StructShape::of::<m::consumer_group_describe_response::Assignment>(&[array(
+        "topic_partitions",
+        &Kind::Struct(&CONSUMER_GROUP_DESCRIBE_TOPIC_PARTITIONS),
+    )]);
+const CONSUMER_GROUP_DESCRIBE_TOPIC_PARTITIONS: StructShape =
+    StructShape::of::<m::consumer_group_describe_response::TopicPartitions>(&[
+        uuid("topic_id"),
+        string("topic_name"),
+        array("partitions", &INT32),
+    ]);
+
+const GET_TELEMETRY_SUBSCRIPTIONS: StructShape =
+    StructShape::of::<m::GetTelemetrySubscriptionsResponse>(&[
+        int32("throttle_time_ms"),
+        int16("error_code"),
+        uuid("client_instance_id"),
+        int32("subscription_id"),
+        array("accepted_compression_types", &INT8),
+        int32("push_interval_ms"),
+        int32("telemetry_max_bytes"),
+        boolean("delta_temporality"),
+        array("requested_metrics", &STRING),
+    ]);
+
+const PUSH_TELEMETRY: StructShape =
+    StructShape::of::<m::PushTelemetryResponse>(&[int32("throttle_time_ms"), int16("error_code")]);
+
+const LIST_CONFIG_RESOURCES: StructShape = StructShape::of::<m::ListConfigResourcesResponse>(&[
+    int32("throttle_time_ms"),
+    int16("error_code"),
+    array(
+        "config_resources",
+        &Kind::Struct(&LIST_CONFIG_RESOURCES_CONFIG_RESOURCE),
+    ),
+]);
+const LIST_CONFIG_RESOURCES_CONFIG_RESOURCE: StructShape =
+    StructShape::of::<m::list_config_resources_response::ConfigResource>(&[
+        string("resource_name"),
+        int8("resource_type").since(1),
     ]);
 
 const DESCRIBE_TOPIC_PARTITIONS: StructShape =

@@ -99,6 +99,7 @@ pub(crate) enum Scalar {
     Int16,
     Int32,
     Int64,
+    Float64,
     Uuid,
 }
 
@@ -108,7 +109,7 @@ impl Scalar {
             Scalar::Boolean | Scalar::Int8 => 1,
             Scalar::Int16 => 2,
             Scalar::Int32 => 4,
-            Scalar::Int64 => 8,
+            Scalar::Int64 | Scalar::Float64 => 8,
             Scalar::Uuid => 16,
         }
     }
@@ -175,6 +176,7 @@ impl Field {
 pub(crate) mod build {
     use super::{Field, Kind, Scalar, StructShape};
 
+    pub(crate) const INT8: Kind = Kind::Scalar(Scalar::Int8);
     pub(crate) const INT32: Kind = Kind::Scalar(Scalar::Int32);
     pub(crate) const STRING: Kind = Kind::String;
 
@@ -182,7 +184,7 @@ pub(crate) mod build {
         Field::new(name, Kind::Scalar(Scalar::Boolean))
     }
     pub(crate) const fn int8(name: &'static str) -> Field {
-        Field::new(name, Kind::Scalar(Scalar::Int8))
+        Field::new(name, INT8)
     }
     pub(crate) const fn int16(name: &'static str) -> Field {
         Field::new(name, Kind::Scalar(Scalar::Int16))
@@ -192,6 +194,9 @@ pub(crate) mod build {
     }
     pub(crate) const fn int64(name: &'static str) -> Field {
         Field::new(name, Kind::Scalar(Scalar::Int64))
+    }
+    pub(crate) const fn float64(name: &'static str) -> Field {
+        Field::new(name, Kind::Scalar(Scalar::Float64))
     }
     pub(crate) const fn uuid(name: &'static str) -> Field {
         Field::new(name, Kind::Scalar(Scalar::Uuid))

@@ -15,9 +15,12 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use random::{Entropy, Random};
 use tidewater_wire::api_versions::ApiVersionsRequest;
+use tidewater_wire::delete_groups::DeleteGroupsRequest;
 use tidewater_wire::frame::{PREFIX_LEN, frame_len};
 use tidewater_wire::header::{RequestHead, response_header_version};
 use tidewater_wire::messages::*;
+use tidewater_wire::offset_commit::OffsetCommitRequest;
+use tidewater_wire::offset_fetch::OffsetFetchRequest;
 use tidewater_wire::{Bytes, Malformed, Request, codec, guard};
 
 /// One direction of one API, with its type forgotten.
@@ -103,9 +106,20 @@ fn directions() -> Vec<Direction> {
         SaslAuthenticateRequest,
         CreatePartitionsRequest,
         DeleteGroupsRequest,
+        ElectLeadersRequest,
         IncrementalAlterConfigsRequest,
+        AlterPartitionReassignmentsRequest,
+        ListPartitionReassignmentsRequest,
         OffsetDeleteRequest,
+        DescribeClientQuotasRequest,
+        AlterClientQuotasRequest,
         DescribeClusterRequest,
+        DescribeProducersRequest,
+        ConsumerGroupHeartbeatRequest,
+        ConsumerGroupDescribeRequest,
+        GetTelemetrySubscriptionsRequest,
+        PushTelemetryRequest,
+        ListConfigResourcesRequest,
         DescribeTopicPartitionsRequest,
     ]
 }

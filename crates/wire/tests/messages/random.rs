@@ -87,6 +87,13 @@ impl Random for bool {
     }
 }
 
+// Never NaN, which equals nothing.
+impl Random for f64 {
+    fn random(from: &mut Entropy) -> Self {
+        Self::from(i32::random(from)) / 8.0
+    }
+}
+
 impl Random for uuid::Uuid {
     fn random(from: &mut Entropy) -> Self {
         Self::from_bytes(from.array())
@@ -158,12 +165,12 @@ macro_rules! present {
     };
 }
 
-/// Implements [`Random`] for structs of the decoder, from their documentation: a field without a range exists
-/// in every version of its message; `null` says where null is legal when that is not wherever the field exists;
+/// Implements [`Random`] for structs of the decoder and of ours, from their documentation: a field without a range
+/// exists in every version of its message; `null` says where null is legal when that is not wherever the field exists;
 /// `rigid` structs have no tagged section in any version.
 macro_rules! random_structs {
     ($($module:ident :: $name:ident $(($rigid:ident))? { $($field:ident $([$versions:expr])? $(null [$nulls:expr])?),* })*) => {$(
-        impl $crate::random::Random for tidewater_wire::messages::$module::$name {
+        impl $crate::random::Random for $module::$name {
             fn random(from: &mut $crate::random::Entropy) -> Self {
                 let mut value = Self::default();
                 $(if $crate::random::present!(from $($versions)?) {

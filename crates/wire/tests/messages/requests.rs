@@ -2,6 +2,8 @@
 //! in one shows against the other.
 
 use tidewater_wire::api_versions::ApiVersionsRequest;
+use tidewater_wire::messages::*;
+use tidewater_wire::{delete_groups, offset_commit, offset_fetch};
 
 use crate::random::{Entropy, Random, random_structs, tags_heap};
 
@@ -48,17 +50,17 @@ random_structs! {
         include_topic_authorized_operations[8..]
     }
     metadata_request::MetadataRequestTopic { topic_id[10..], name null [10..] }
-    offset_commit_request::OffsetCommitRequest {
+    offset_commit::OffsetCommitRequest {
         group_id, generation_id_or_member_epoch, member_id, group_instance_id[7..], retention_time_ms[..=4], topics
     }
     offset_commit_request::OffsetCommitRequestPartition {
         partition_index, committed_offset, committed_leader_epoch[6..], committed_metadata
     }
-    offset_commit_request::OffsetCommitRequestTopic { name, partitions }
-    offset_fetch_request::OffsetFetchRequest { group_id[..=7], topics[..=7] null [2..], groups[8..], require_stable[7..] }
-    offset_fetch_request::OffsetFetchRequestGroup { group_id[8..], member_id[9..], member_epoch[9..], topics[8..] }
+    offset_commit::OffsetCommitRequestTopic { name[..=9], topic_id[10..], partitions }
+    offset_fetch::OffsetFetchRequest { group_id[..=7], topics[..=7] null [2..], groups[8..], require_stable[7..] }
+    offset_fetch::OffsetFetchRequestGroup { group_id[8..], member_id[9..], member_epoch[9..], topics[8..] }
     offset_fetch_request::OffsetFetchRequestTopic { name[..=7], partition_indexes[..=7] }
-    offset_fetch_request::OffsetFetchRequestTopics { name[8..], partition_indexes[8..] }
+    offset_fetch::OffsetFetchRequestTopics { name[8..=9], topic_id[10..], partition_indexes[8..] }
     find_coordinator_request::FindCoordinatorRequest { key[..=3], key_type[1..], coordinator_keys[4..] }
     join_group_request::JoinGroupRequest {
         group_id, session_timeout_ms, rebalance_timeout_ms[1..], member_id, group_instance_id[5..], protocol_type,
@@ -99,16 +101,44 @@ random_structs! {
     create_partitions_request::CreatePartitionsAssignment { broker_ids }
     create_partitions_request::CreatePartitionsRequest { topics, timeout_ms, validate_only }
     create_partitions_request::CreatePartitionsTopic { name, count, assignments }
-    delete_groups_request::DeleteGroupsRequest { groups_names }
+    delete_groups::DeleteGroupsRequest { groups_names }
+    elect_leaders_request::ElectLeadersRequest { election_type[1..], topic_partitions, timeout_ms }
+    elect_leaders_request::TopicPartitions { topic, partitions }
     incremental_alter_configs_request::AlterConfigsResource { resource_type, resource_name, configs }
     incremental_alter_configs_request::AlterableConfig { name, config_operation, value }
     incremental_alter_configs_request::IncrementalAlterConfigsRequest { resources, validate_only }
+    alter_partition_reassignments_request::AlterPartitionReassignmentsRequest {
+        timeout_ms, allow_replication_factor_change[1..], topics
+    }
+    alter_partition_reassignments_request::ReassignablePartition { partition_index, replicas }
+    alter_partition_reassignments_request::ReassignableTopic { name, partitions }
+    list_partition_reassignments_request::ListPartitionReassignmentsRequest { timeout_ms, topics }
+    list_partition_reassignments_request::ListPartitionReassignmentsTopics { name, partition_indexes }
     offset_delete_request::OffsetDeleteRequest (rigid) { group_id, topics }
     offset_delete_request::OffsetDeleteRequestPartition (rigid) { partition_index }
     offset_delete_request::OffsetDeleteRequestTopic (rigid) { name, partitions }
+    describe_client_quotas_request::ComponentData { entity_type, match_type, _match }
+    describe_client_quotas_request::DescribeClientQuotasRequest { components, strict }
+    alter_client_quotas_request::AlterClientQuotasRequest { entries, validate_only }
+    alter_client_quotas_request::EntityData { entity_type, entity_name }
+    alter_client_quotas_request::EntryData { entity, ops }
+    alter_client_quotas_request::OpData { key, value, remove }
     describe_cluster_request::DescribeClusterRequest {
         include_cluster_authorized_operations, endpoint_type[1..], include_fenced_brokers[2..]
     }
+    describe_producers_request::DescribeProducersRequest { topics }
+    describe_producers_request::TopicRequest { name, partition_indexes }
+    consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest {
+        group_id, member_id, member_epoch, instance_id, rack_id, rebalance_timeout_ms, subscribed_topic_names,
+        subscribed_topic_regex[1..], server_assignor, topic_partitions
+    }
+    consumer_group_heartbeat_request::TopicPartitions { topic_id, partitions }
+    consumer_group_describe_request::ConsumerGroupDescribeRequest { group_ids, include_authorized_operations }
+    get_telemetry_subscriptions_request::GetTelemetrySubscriptionsRequest { client_instance_id }
+    push_telemetry_request::PushTelemetryRequest {
+        client_instance_id, subscription_id, terminating, compression_type, metrics
+    }
+    list_config_resources_request::ListConfigResourcesRequest { resource_types[1..] }
     describe_topic_partitions_request::Cursor { topic_name, partition_index }
     describe_topic_partitions_request::DescribeTopicPartitionsRequest { topics, response_partition_limit, cursor }
     describe_topic_partitions_request::TopicRequest { name }

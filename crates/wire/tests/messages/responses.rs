@@ -1,5 +1,8 @@
 //! Answers as the decoder documents them.
 
+use tidewater_wire::delete_groups;
+use tidewater_wire::messages::*;
+
 use crate::random::random_structs;
 
 random_structs! {
@@ -144,20 +147,73 @@ random_structs! {
     }
     create_partitions_response::CreatePartitionsResponse { throttle_time_ms, results }
     create_partitions_response::CreatePartitionsTopicResult { name, error_code, error_message }
-    delete_groups_response::DeleteGroupsResponse { throttle_time_ms, results }
-    delete_groups_response::DeletableGroupResult { group_id, error_code }
+    delete_groups::DeleteGroupsResponse { throttle_time_ms, results }
+    delete_groups::DeletableGroupResult { group_id, error_code, error_message[3..] }
+    elect_leaders_response::ElectLeadersResponse { throttle_time_ms, error_code[1..], replica_election_results }
+    elect_leaders_response::PartitionResult { partition_id, error_code, error_message }
+    elect_leaders_response::ReplicaElectionResult { topic, partition_result }
     incremental_alter_configs_response::IncrementalAlterConfigsResponse { throttle_time_ms, responses }
     incremental_alter_configs_response::AlterConfigsResourceResponse {
         error_code, error_message, resource_type, resource_name
     }
+    alter_partition_reassignments_response::AlterPartitionReassignmentsResponse {
+        throttle_time_ms, allow_replication_factor_change[1..], error_code, error_message, responses
+    }
+    alter_partition_reassignments_response::ReassignablePartitionResponse { partition_index, error_code, error_message }
+    alter_partition_reassignments_response::ReassignableTopicResponse { name, partitions }
+    list_partition_reassignments_response::ListPartitionReassignmentsResponse {
+        throttle_time_ms, error_code, error_message, topics
+    }
+    list_partition_reassignments_response::OngoingPartitionReassignment {
+        partition_index, replicas, adding_replicas, removing_replicas
+    }
+    list_partition_reassignments_response::OngoingTopicReassignment { name, partitions }
     offset_delete_response::OffsetDeleteResponse (rigid) { error_code, throttle_time_ms, topics }
     offset_delete_response::OffsetDeleteResponseTopic (rigid) { name, partitions }
     offset_delete_response::OffsetDeleteResponsePartition (rigid) { partition_index, error_code }
+    describe_client_quotas_response::DescribeClientQuotasResponse {
+        throttle_time_ms, error_code, error_message, entries
+    }
+    describe_client_quotas_response::EntityData { entity_type, entity_name }
+    describe_client_quotas_response::EntryData { entity, values }
+    describe_client_quotas_response::ValueData { key, value }
+    alter_client_quotas_response::AlterClientQuotasResponse { throttle_time_ms, entries }
+    alter_client_quotas_response::EntityData { entity_type, entity_name }
+    alter_client_quotas_response::EntryData { error_code, error_message, entity }
     describe_cluster_response::DescribeClusterResponse {
         throttle_time_ms, error_code, error_message, endpoint_type[1..], cluster_id, controller_id, brokers,
         cluster_authorized_operations
     }
     describe_cluster_response::DescribeClusterBroker { broker_id, host, port, rack, is_fenced[2..] }
+    describe_producers_response::DescribeProducersResponse { throttle_time_ms, topics }
+    describe_producers_response::PartitionResponse { partition_index, error_code, error_message, active_producers }
+    describe_producers_response::ProducerState {
+        producer_id, producer_epoch, last_sequence, last_timestamp, coordinator_epoch, current_txn_start_offset
+    }
+    describe_producers_response::TopicResponse { name, partitions }
+    consumer_group_heartbeat_response::Assignment { topic_partitions }
+    consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse {
+        throttle_time_ms, error_code, error_message, member_id, member_epoch, heartbeat_interval_ms, assignment
+    }
+    consumer_group_heartbeat_response::TopicPartitions { topic_id, partitions }
+    consumer_group_describe_response::Assignment { topic_partitions }
+    consumer_group_describe_response::ConsumerGroupDescribeResponse { throttle_time_ms, groups }
+    consumer_group_describe_response::DescribedGroup {
+        error_code, error_message, group_id, group_state, group_epoch, assignment_epoch, assignor_name, members,
+        authorized_operations
+    }
+    consumer_group_describe_response::Member {
+        member_id, instance_id, rack_id, member_epoch, client_id, client_host, subscribed_topic_names,
+        subscribed_topic_regex, assignment, target_assignment, member_type[1..]
+    }
+    consumer_group_describe_response::TopicPartitions { topic_id, topic_name, partitions }
+    get_telemetry_subscriptions_response::GetTelemetrySubscriptionsResponse {
+        throttle_time_ms, error_code, client_instance_id, subscription_id, accepted_compression_types,
+        push_interval_ms, telemetry_max_bytes, delta_temporality, requested_metrics
+    }
+    push_telemetry_response::PushTelemetryResponse { throttle_time_ms, error_code }
+    list_config_resources_response::ConfigResource { resource_name, resource_type[1..] }
+    list_config_resources_response::ListConfigResourcesResponse { throttle_time_ms, error_code, config_resources }
     describe_topic_partitions_response::DescribeTopicPartitionsResponse {
         throttle_time_ms, topics, next_cursor
     }
