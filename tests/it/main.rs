@@ -7,6 +7,7 @@ mod architecture;
 mod configs;
 mod differential;
 mod fetch;
+mod groups;
 mod produce;
 mod restart;
 mod topics;

@@ -332,12 +332,12 @@ async fn topics_are_described_page_by_page() {
 }
 
 #[tokio::test]
-async fn coordinators_are_truthfully_absent() {
+async fn coordinators_of_transactions_are_truthfully_absent() {
     let broker = TestBroker::start().await;
     let mut client = broker.client().await;
     let request = wire::messages::FindCoordinatorRequest::default()
-        .with_key_type(0)
-        .with_coordinator_keys(vec![StrBytes::from_static_str("group")]);
+        .with_key_type(1)
+        .with_coordinator_keys(vec![StrBytes::from_static_str("transaction")]);
     let answer = client.call(&request).await;
     assert_eq!(
         answer.coordinators[0].error_code,

@@ -83,6 +83,21 @@ impl TestBroker {
         }
     }
 
+    /// Sets a key otherwise from the next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.overrides.retain(|(name, _)| name != key);
+        self.overrides.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Starts on what a process that was killed at this moment would have left behind.
+    pub async fn crash(&mut self) {
+        let left_behind = tempfile::tempdir().expect("a temporary directory");
+        copy_all(self.dir.path(), left_behind.path());
+        self.stop().await;
+        self.dir = left_behind;
+        self.boot().await;
+    }
+
     /// Starts on the directory as it is.
     pub async fn boot(&mut self) {
         let overrides: Vec<(&str, &str)> = self
@@ -92,6 +107,20 @@ impl TestBroker {
             .collect();
         let config = Config::for_tests_with(self.dir.path(), &overrides);
         self.broker = Some(Broker::start(config).await.expect("the broker starts"));
+    }
+}
+
+/// Copies the files as they are.
+fn copy_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            std::fs::create_dir(&target).expect("a new directory");
+            copy_all(&source, &target);
+        } else {
+            std::fs::copy(&source, &target).expect("a copy");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wire::header::RequestHead;
-use wire::{Request, codec};
+use wire::{Request, StrBytes, codec};
 
 use crate::clock;
 use crate::context::Context;
@@ -32,6 +32,8 @@ pub(crate) enum Answer {
 pub(crate) struct Call<R> {
     pub(crate) request: R,
     pub(crate) version: i16,
+    /// What the client calls itself; it shares the request's memory.
+    pub(crate) client_id: Option<StrBytes>,
     pub(crate) connection: Arc<ConnectionInfo>,
 }
 
@@ -46,6 +48,22 @@ pub(crate) trait Handler: 'static {
         ctx: &Arc<Context>,
         call: Call<Self::Request>,
     ) -> impl Future<Output = <Self::Request as Request>::Response> + Send;
+}
+
+/// A handler whose answer may have to wait for others: stage 1 takes the request up, in the connection's order, and stage 2
+/// is what it returns.
+pub(crate) trait WaitingHandler: 'static {
+    type Request: Request + Send;
+    const NAME: &'static str;
+    const MIN: i16;
+    const MAX: i16;
+
+    fn take_up(
+        ctx: &Arc<Context>,
+        call: Call<Self::Request>,
+    ) -> impl Future<
+        Output = impl Future<Output = <Self::Request as Request>::Response> + Send + 'static,
+    > + Send;
 }
 
 type Run = fn(Arc<Context>, Arc<ConnectionInfo>, RequestHead, Bytes) -> Running;
@@ -78,6 +96,20 @@ impl Api {
             },
         }
     }
+
+    const fn waiting<H: WaitingHandler>() -> Self {
+        Self {
+            key: <H::Request as Request>::KEY,
+            name: H::NAME,
+            advertised_min: H::MIN,
+            min: H::MIN,
+            max: H::MAX,
+            after_appends: true,
+            run: |ctx, connection, head, body| {
+                Box::pin(decode_take_up_wait::<H>(ctx, connection, head, body))
+            },
+        }
+    }
 }
 
 /// Every API of this broker, in the order of keys.
@@ -107,7 +139,15 @@ pub(crate) static APIS: &[Api] = &[
     },
     Api::of::<handlers::list_offsets::ListOffsets>(),
     Api::of::<handlers::metadata::Metadata>(),
+    Api::waiting::<handlers::offset_commit::OffsetCommit>(),
+    Api::waiting::<handlers::offset_fetch::OffsetFetch>(),
     Api::of::<handlers::find_coordinator::FindCoordinator>(),
+    Api::waiting::<handlers::join_group::JoinGroup>(),
+    Api::waiting::<handlers::heartbeat::Heartbeat>(),
+    Api::waiting::<handlers::leave_group::LeaveGroup>(),
+    Api::waiting::<handlers::sync_group::SyncGroup>(),
+    Api::waiting::<handlers::describe_groups::DescribeGroups>(),
+    Api::waiting::<handlers::list_groups::ListGroups>(),
     Api {
         key: 18,
         name: "ApiVersions",
@@ -140,8 +180,12 @@ pub(crate) static APIS: &[Api] = &[
         },
     },
     Api::of::<handlers::create_partitions::CreatePartitions>(),
+    Api::waiting::<handlers::delete_groups::DeleteGroups>(),
     Api::of::<handlers::incremental_alter_configs::IncrementalAlterConfigs>(),
+    Api::waiting::<handlers::offset_delete::OffsetDelete>(),
     Api::of::<handlers::describe_cluster::DescribeCluster>(),
+    Api::waiting::<handlers::consumer_group_heartbeat::ConsumerGroupHeartbeat>(),
+    Api::waiting::<handlers::consumer_group_describe::ConsumerGroupDescribe>(),
     Api::of::<handlers::describe_topic_partitions::DescribeTopicPartitions>(),
 ];
 
@@ -211,10 +255,33 @@ async fn decode_handle_encode<H: Handler>(
     let call = Call {
         request,
         version: head.api_version,
+        client_id: head.client_id.clone(),
         connection,
     };
     let response = H::handle(&ctx, call).await;
     encode(&response, &head, head.api_version)
+}
+
+async fn decode_take_up_wait<H: WaitingHandler>(
+    ctx: Arc<Context>,
+    connection: Arc<ConnectionInfo>,
+    head: RequestHead,
+    body: Bytes,
+) -> Answer {
+    let request = match decode::<H::Request>(&head, body) {
+        Ok(request) => request,
+        Err(close) => return close,
+    };
+    let call = Call {
+        request,
+        version: head.api_version,
+        client_id: head.client_id.clone(),
+        connection,
+    };
+    let response = H::take_up(&ctx, call).await;
+    Answer::Later(Box::pin(async move {
+        reply(&response.await, &head, head.api_version).map(Some)
+    }))
 }
 
 /// Reads a request's body, or says why the connection must end.
@@ -232,11 +299,22 @@ pub(crate) fn encode<R: wire::Encodable + wire::HeaderVersion>(
     head: &RequestHead,
     version: i16,
 ) -> Answer {
+    match reply(response, head, version) {
+        Ok(reply) => Answer::Now(reply),
+        Err(reason) => Answer::Close(reason),
+    }
+}
+
+fn reply<R: wire::Encodable + wire::HeaderVersion>(
+    response: &R,
+    head: &RequestHead,
+    version: i16,
+) -> Result<Reply, String> {
     match codec::encode_response(response, head.correlation_id, head.api_key, version) {
-        Ok(frame) => Answer::Now(frame.into()),
+        Ok(frame) => Ok(frame.into()),
         Err(error) => {
             tracing::error!(key = head.api_key, version, %error, "a response could not be encoded");
-            Answer::Close(format!(
+            Err(format!(
                 "response to key {} v{version} not encodable: {error}",
                 head.api_key
             ))

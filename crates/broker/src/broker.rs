@@ -21,6 +21,7 @@ use crate::clock::SystemClock;
 use crate::config::{AdminListener, Advertised, Config, Listener};
 use crate::context::{Context, Settings};
 use crate::fetch_session::FetchSessions;
+use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::net::budget::MemoryBudget;
 use crate::net::listener::{self, ConnectionLimits};
@@ -150,6 +151,7 @@ impl Broker {
             controller,
             topics: Topics::new(config.node_id, Arc::clone(&store), waiters),
             store,
+            groups: Groups::new(tasks.clone()),
             fetch_sessions: FetchSessions::new(config.fetch_sessions_max, random_id()),
             memory: MemoryBudget::new(config.network.request_budget_bytes),
             metrics,

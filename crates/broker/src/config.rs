@@ -7,6 +7,7 @@
 pub mod alter;
 pub mod describe;
 pub mod docs;
+mod groups;
 mod ignored;
 pub mod keys;
 pub mod layers;
@@ -83,6 +84,19 @@ pub struct TopicCreation {
     pub delete: bool,
 }
 
+/// How `__consumer_offsets` is made.
+#[derive(Debug, Clone, Default)]
+pub struct OffsetsTopic {
+    /// Its partitions; fixed once the topic is there.
+    pub partitions: i32,
+    /// Its replicas.
+    pub replication_factor: i16,
+    /// `segment.bytes` of the topic.
+    pub segment_bytes: i32,
+    /// How the coordinators' batches are compressed: Kafka's number of the codec.
+    pub codec: i32,
+}
+
 /// The address of one admin HTTP listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminListener {
@@ -117,6 +131,10 @@ pub struct Config {
     pub fetch_sessions_max: usize,
     /// Most partitions of a DescribeTopicPartitions response.
     pub describe_partitions_max: usize,
+    /// Limits of consumer groups and committed offsets.
+    pub groups: coordinator::GroupOptions,
+    /// The topic that keeps them.
+    pub offsets_topic: OffsetsTopic,
     /// The store's options; the cluster's id is filled in by `store_options`.
     pub store: storage::StoreOptions,
     layers: Layers,
@@ -288,6 +306,8 @@ impl Config {
             topics: TopicCreation::default(),
             fetch_bytes_max: 0,
             fetch_sessions_max: 0,
+            groups: coordinator::GroupOptions::default(),
+            offsets_topic: OffsetsTopic::default(),
             describe_partitions_max: 0,
             store: storage::StoreOptions::new(Vec::new(), "", 0),
             layers: Layers::default(),
@@ -317,6 +337,8 @@ impl Config {
         self.network.request_budget_bytes = request_budget(layers, memory)?;
         self.store.tail_cache_bytes = tail_cache(layers, memory);
         self.store.dirs = log_dirs(layers)?;
+        self.groups.consumer.assignors = groups::assignors(layers)?;
+        groups::check(layers)?;
         check_retention(layers)
     }
 }

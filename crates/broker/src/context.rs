@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::clock::SystemClock;
 use crate::config::{Config, Loaded};
 use crate::fetch_session::FetchSessions;
+use crate::groups::Groups;
 use crate::metrics::Metrics;
 use crate::net::budget::MemoryBudget;
 use crate::net::connection::ConnectionInfo;
@@ -24,6 +25,7 @@ pub(crate) struct Context {
     pub(crate) controller: Controller,
     pub(crate) store: Arc<Store>,
     pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) memory: MemoryBudget,
     pub(crate) metrics: Metrics,
@@ -75,6 +77,7 @@ impl Context {
         if let Err(panic) = tokio::task::spawn_blocking(move || ctx.apply_image_blocking()).await {
             error!(%panic, "applying the cluster image failed");
         }
+        self.groups.follow(self).await;
     }
 
     fn apply_image_blocking(&self) {

@@ -4,6 +4,7 @@
 use cluster::{
     AlterConfigError, ControllerError, CreatePartitionsError, CreateTopicError, DeleteTopicError,
 };
+use coordinator::GroupError;
 use storage::validate::InvalidBatch;
 use storage::{AppendError, ChangeError, ReadError};
 use wire::ResponseError;
@@ -144,5 +145,41 @@ pub(crate) fn for_alter_config(error: &AlterConfigError) -> ResponseError {
         AlterConfigError::Changed { .. } => ResponseError::ConcurrentTransactions,
         AlterConfigError::TooLarge { .. } => ResponseError::InvalidConfig,
         AlterConfigError::Controller(error) => for_controller(error),
+    }
+}
+
+/// What a client should do about a group that refuses. Those APIs whose older versions know fewer codes say so in their
+/// handlers.
+pub(crate) fn for_group(error: &GroupError) -> ResponseError {
+    match error {
+        GroupError::InvalidGroupId => ResponseError::InvalidGroupId,
+        GroupError::GroupIdNotFound(_) => ResponseError::GroupIdNotFound,
+        // The member joins again, as a new one.
+        GroupError::UnknownMember => ResponseError::UnknownMemberId,
+        GroupError::IllegalGeneration => ResponseError::IllegalGeneration,
+        GroupError::RebalanceInProgress => ResponseError::RebalanceInProgress,
+        GroupError::MemberIdRequired { .. } => ResponseError::MemberIdRequired,
+        GroupError::InconsistentProtocol => ResponseError::InconsistentGroupProtocol,
+        // Fatal to the client: somebody else runs under its name.
+        GroupError::FencedInstance => ResponseError::FencedInstanceId,
+        GroupError::GroupMaxSize => ResponseError::GroupMaxSizeReached,
+        GroupError::InvalidSession { .. } => ResponseError::InvalidSessionTimeout,
+        GroupError::FencedMemberEpoch(_) => ResponseError::FencedMemberEpoch,
+        GroupError::StaleMemberEpoch(_) => ResponseError::StaleMemberEpoch,
+        GroupError::UnreleasedInstance(_) => ResponseError::UnreleasedInstanceId,
+        GroupError::UnsupportedAssignor(_) => ResponseError::UnsupportedAssignor,
+        GroupError::InvalidRegex(_) => ResponseError::InvalidRegularExpression,
+        GroupError::NonEmptyGroup => ResponseError::NonEmptyGroup,
+        GroupError::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
+        GroupError::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
+        GroupError::SubscribedToTopic => ResponseError::GroupSubscribedToTopic,
+        GroupError::UnstableOffsetCommit => ResponseError::UnstableOffsetCommit,
+        GroupError::UnsupportedVersion => ResponseError::UnsupportedVersion,
+        GroupError::InvalidRequest { .. } => ResponseError::InvalidRequest,
+        // The three that clients take for a passing state of the coordinator: ask for it again, wait for it, look for it.
+        GroupError::CoordinatorUnavailable => ResponseError::CoordinatorNotAvailable,
+        GroupError::CoordinatorLoading => ResponseError::CoordinatorLoadInProgress,
+        GroupError::NotCoordinator => ResponseError::NotCoordinator,
+        GroupError::Internal => ResponseError::UnknownServerError,
     }
 }

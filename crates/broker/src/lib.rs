@@ -13,6 +13,7 @@ mod config_resources;
 mod context;
 mod error_code;
 mod fetch_session;
+mod groups;
 mod handlers;
 mod metrics;
 mod net;

@@ -27,3 +27,5 @@ pub(crate) const CLUSTER: i32 = 1 << CREATE
     | 1 << IDEMPOTENT_WRITE
     | 1 << ALTER
     | 1 << DESCRIBE;
+pub(crate) const GROUP: i32 =
+    1 << READ | 1 << DELETE | 1 << DESCRIBE | 1 << DESCRIBE_CONFIGS | 1 << ALTER_CONFIGS;

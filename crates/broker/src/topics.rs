@@ -121,6 +121,11 @@ impl TopicMap {
         self.by_name.len()
     }
 
+    /// The revision of the cluster image that this table stands for.
+    pub(crate) fn revision(&self) -> i64 {
+        self.revision
+    }
+
     /// All topics in the order of their names, as Kafka lists them.
     pub(crate) fn sorted(&self) -> Vec<&Arc<Topic>> {
         let mut topics: Vec<_> = self.by_name.values().collect();

@@ -2,6 +2,8 @@
 //!
 //! Three fates: honoured, accepted and ignored with a warning (`ignored.rs`), unknown.
 
+use coordinator::MigrationPolicy;
+
 use super::topic::TOPIC_KEYS;
 use super::value::{Check, ConfigError, Kind, Spec, Value};
 use super::{Config, ignored};
@@ -47,7 +49,7 @@ pub enum Why {
     Tiering,
     /// TLS, SASL, ACLs, delegation tokens.
     Security,
-    /// Consumer groups and their offsets.
+    /// Which protocols of groups are served.
     Groups,
     /// Share groups and their coordinator.
     ShareGroups,
@@ -78,7 +80,9 @@ impl Why {
             Self::Compaction => "Log compaction is not in this release.",
             Self::Tiering => "Tiered storage is not provided.",
             Self::Security => "TLS, SASL and authorization are not in this release.",
-            Self::Groups => "Consumer groups are not in this release.",
+            Self::Groups => {
+                "Every protocol of groups that this broker has is served; a client chooses by what it asks for."
+            }
             Self::ShareGroups => "Share groups are not in this release.",
             Self::StreamsGroups => "Streams groups are not in this release.",
             Self::Transactions => "Transactions are not in this release.",
@@ -273,6 +277,10 @@ const fn int(name: &'static str, default: &'static str, check: Check) -> Key {
     Key::new(Kind::Int, name, Some(default), check)
 }
 
+const fn short(name: &'static str, default: &'static str, check: Check) -> Key {
+    Key::new(Kind::Short, name, Some(default), check)
+}
+
 const fn long(name: &'static str, default: &'static str, check: Check) -> Key {
     Key::new(Kind::Long, name, Some(default), check)
 }
@@ -407,6 +415,88 @@ pub static KEYS: &[Key] = &[
     int("max.request.partition.size.limit", "2000", Check::AtLeast(1))
         .about("The most partitions one DescribeTopicPartitions response describes.")
         .set(|config, value| config.describe_partitions_max = value.size()),
+    // Groups and their offsets.
+    int("group.min.session.timeout.ms", "6000", Check::Any)
+        .about("The shortest session timeout that a member of a classic group may ask for.")
+        .set(|config, value| config.groups.min_session_timeout_ms = value.int()),
+    int("group.max.session.timeout.ms", "1800000", Check::Any)
+        .about("The longest session timeout that a member of a classic group may ask for.")
+        .set(|config, value| config.groups.max_session_timeout_ms = value.int()),
+    int("group.initial.rebalance.delay.ms", "3000", Check::Any)
+        .about("How long a classic group that was empty waits for more members than its first. Every further one prolongs \
+              it, up to the rebalance timeout.")
+        .set(|config, value| config.groups.initial_rebalance_delay_ms = value.int()),
+    int("group.max.size", INT_MAX, Check::AtLeast(1))
+        .about("Members of a classic group.")
+        .set(|config, value| config.groups.max_size = value.int()),
+    int("group.consumer.session.timeout.ms", "45000", Check::AtLeast(1))
+        .about("How long a member of a consumer group (KIP-848) may be silent.")
+        .set(|config, value| config.groups.consumer.session_timeout_ms = value.int()),
+    int("group.consumer.min.session.timeout.ms", "45000", Check::AtLeast(1))
+        .about("The shortest session timeout that a consumer group may be given.")
+        .set(|config, value| config.groups.consumer.min_session_timeout_ms = value.int()),
+    int("group.consumer.max.session.timeout.ms", "60000", Check::AtLeast(1))
+        .about("The longest session timeout that a consumer group may be given.")
+        .set(|config, value| config.groups.consumer.max_session_timeout_ms = value.int()),
+    int("group.consumer.heartbeat.interval.ms", "5000", Check::AtLeast(1))
+        .about("How often members of a consumer group are told to send heartbeats.")
+        .set(|config, value| config.groups.consumer.heartbeat_interval_ms = value.int()),
+    int("group.consumer.min.heartbeat.interval.ms", "5000", Check::AtLeast(1))
+        .about("The shortest heartbeat interval that a consumer group may be given.")
+        .set(|config, value| config.groups.consumer.min_heartbeat_interval_ms = value.int()),
+    int("group.consumer.max.heartbeat.interval.ms", "15000", Check::AtLeast(1))
+        .about("The longest heartbeat interval that a consumer group may be given.")
+        .set(|config, value| config.groups.consumer.max_heartbeat_interval_ms = value.int()),
+    int("group.consumer.max.size", INT_MAX, Check::AtLeast(1))
+        .about("Members of a consumer group.")
+        .set(|config, value| config.groups.consumer.max_size = value.int()),
+    list("group.consumer.assignors", "uniform,range", Check::Any)
+        .about("Server-side assignors of consumer groups, `uniform` and `range`; the first is for members that do not \
+              choose. Kafka's own classes may be given by their names."),
+    string(
+        "group.consumer.migration.policy",
+        "bidirectional",
+        Check::OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]),
+    )
+    .about("Whether a group with members may change from the classic protocol to KIP-848's (`upgrade`), back \
+          (`downgrade`), both or neither.")
+    .set(|config, value| config.groups.consumer.migration_policy = migration_policy(value.str())),
+    int("group.consumer.assignment.interval.ms", "1000", Check::AtLeast(0))
+        .about("How much time at least lies between two assignments of a consumer group.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.groups.consumer.assignment_interval_ms = value.int()),
+    int("group.consumer.min.assignment.interval.ms", "0", Check::AtLeast(0))
+        .about("The shortest assignment interval that a consumer group may be given.")
+        .set(|config, value| config.groups.consumer.min_assignment_interval_ms = value.int()),
+    int("group.consumer.max.assignment.interval.ms", "15000", Check::AtLeast(0))
+        .about("The longest assignment interval that a consumer group may be given.")
+        .set(|config, value| config.groups.consumer.max_assignment_interval_ms = value.int()),
+    int("group.consumer.regex.refresh.interval.ms", "600000", Check::AtLeast(10_000))
+        .about("How long the topics that a pattern of a consumer group was found to match count.")
+        .set(|config, value| config.groups.consumer.regex_refresh_interval_ms = value.int())
+        .hidden(),
+    int("offset.metadata.max.bytes", "4096", Check::Any)
+        .about("The longest text that may be committed beside an offset.")
+        .set(|config, value| config.groups.offset_metadata_max_bytes = value.int()),
+    int("offsets.retention.minutes", "10080", Check::AtLeast(1))
+        .about("How long the offsets of a group without members are kept, or those of a topic that no member reads.")
+        .set(|config, value| config.groups.offsets_retention_ms = value.integer().saturating_mul(60_000)),
+    long("offsets.retention.check.interval.ms", "600000", Check::AtLeast(1))
+        .about("How often a group's offsets are looked over for old ones.")
+        .set(|config, value| config.groups.offsets_retention_check_interval_ms = value.integer()),
+    int("offsets.topic.num.partitions", "50", Check::AtLeast(1))
+        .about("Partitions of `__consumer_offsets`, over which groups are spread. Read when the topic is created.")
+        .set(|config, value| config.offsets_topic.partitions = value.int()),
+    short("offsets.topic.replication.factor", "1", Check::AtLeast(1))
+        .about("Replicas of `__consumer_offsets`. Read when the topic is created; with one broker there is one.")
+        .set(|config, value| config.offsets_topic.replication_factor = value.short())
+        .not_kafkas("3", "groups work on a single broker"),
+    int("offsets.topic.segment.bytes", "104857600", Check::AtLeast(1))
+        .about("`segment.bytes` of `__consumer_offsets`. Read when the topic is created.")
+        .set(|config, value| config.offsets_topic.segment_bytes = value.int()),
+    int("offsets.topic.compression.codec", "0", Check::Any)
+        .about("How records of `__consumer_offsets` are compressed: 0 not at all, 1 gzip, 2 snappy, 3 lz4, 4 zstd.")
+        .set(|config, value| config.offsets_topic.codec = value.int()),
     // Topics.
     int("num.partitions", "1", Check::AtLeast(1))
         .about("Partitions of a topic that is created without saying how many.")
@@ -544,6 +634,16 @@ fn idle_max(millis: i64) -> std::time::Duration {
     u64::try_from(millis).map_or(NEVER, |millis| {
         std::time::Duration::from_millis(millis).min(NEVER)
     })
+}
+
+fn migration_policy(text: &str) -> MigrationPolicy {
+    // The check has let nothing else through.
+    match text.to_ascii_lowercase().as_str() {
+        "upgrade" => MigrationPolicy::Upgrade,
+        "downgrade" => MigrationPolicy::Downgrade,
+        "disabled" => MigrationPolicy::Disabled,
+        _ => MigrationPolicy::Bidirectional,
+    }
 }
 
 fn positive(bytes: i64) -> Option<usize> {

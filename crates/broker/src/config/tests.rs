@@ -167,12 +167,69 @@ fn without_layers(mut config: Config) -> Config {
 }
 
 fn another_value(key: &Key) -> Option<String> {
-    let mut candidates: Vec<String> = ["true", "false", "other", "7", "2097153", "12.5"]
-        .map(str::to_owned)
-        .into();
-    candidates
-        .retain(|text| Some(text.as_str()) != key.spec.default && key.spec.parse(text).is_ok());
-    candidates.into_iter().next()
+    let candidates = [
+        "true", "false", "other", "upgrade", "1", "7", "7000", "50000", "2097153", "12.5",
+    ];
+    let fits = |text: &&str| {
+        Some(*text) != key.spec.default
+            && key.spec.parse(text).is_ok()
+            && Config::load(&sources(&[(key.name(), text)])).is_ok()
+    };
+    candidates.into_iter().find(fits).map(str::to_owned)
+}
+
+#[test]
+fn keys_of_groups_that_contradict_each_other_are_refused_in_kafka_s_words() {
+    const HEARTBEAT: &str = "group.consumer.heartbeat.interval.ms";
+    for (settings, problem) in [
+        (
+            &[("group.consumer.max.heartbeat.interval.ms", "4999")][..],
+            "group.consumer.max.heartbeat.interval.ms must be greater than or equal to group.consumer.min.heartbeat.interval.ms",
+        ),
+        (
+            &[(HEARTBEAT, "4999")],
+            "group.consumer.heartbeat.interval.ms must be greater than or equal to group.consumer.min.heartbeat.interval.ms",
+        ),
+        (
+            &[("group.consumer.session.timeout.ms", "60001")],
+            "group.consumer.session.timeout.ms must be less than or equal to group.consumer.max.session.timeout.ms",
+        ),
+        (
+            &[
+                ("group.consumer.max.heartbeat.interval.ms", "45000"),
+                (HEARTBEAT, "45000"),
+            ],
+            "group.consumer.heartbeat.interval.ms must be less than group.consumer.session.timeout.ms",
+        ),
+        (
+            &[("group.consumer.assignment.interval.ms", "15001")],
+            "group.consumer.assignment.interval.ms must be less than or equal to group.consumer.max.assignment.interval.ms",
+        ),
+        (
+            &[("offsets.topic.compression.codec", "5")],
+            "Unknown compression type id: 5",
+        ),
+        (
+            &[("group.consumer.assignors", "")],
+            "group.consumer.assignors must name an assignor",
+        ),
+        (
+            &[("group.consumer.assignors", "range,mine")],
+            "Invalid value mine for configuration group.consumer.assignors: this broker has the assignors uniform and range",
+        ),
+    ] {
+        assert_eq!(problems(settings), [problem]);
+    }
+    let class = "org.apache.kafka.coordinator.group.assignor.RangeAssignor,uniform";
+    let config = config(&[("group.consumer.assignors", class)]);
+    assert_eq!(config.groups.consumer.assignors, ["range", "uniform"]);
+}
+
+/// The coordinator's own defaults are Kafka's too; one of the two would be forgotten when the other changes.
+#[test]
+fn the_defaults_of_groups_are_those_of_the_coordinator() {
+    let defaults = coordinator::GroupOptions::default();
+    assert_eq!(format!("{:?}", config(&[]).groups), format!("{defaults:?}"));
 }
 
 #[test]
@@ -354,7 +411,7 @@ fn the_image_s_environment_of_a_combined_node_starts_with_warnings_only() {
         Some("5L6g3nShT-eMCtK--X86sw")
     );
     assert_eq!(loaded.config.listeners.len(), 1);
-    assert_eq!(loaded.warnings.len(), 3, "{:?}", loaded.warnings);
+    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
     assert!(loaded.warnings[0].starts_with(
         "controller.quorum.voters (environment variable KAFKA_CONTROLLER_QUORUM_VOTERS)"
     ));

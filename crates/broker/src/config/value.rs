@@ -384,6 +384,11 @@ impl Value {
         i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX })
     }
 
+    pub(super) fn short(&self) -> i16 {
+        let number = self.int();
+        i16::try_from(number).unwrap_or(if number < 0 { i16::MIN } else { i16::MAX })
+    }
+
     /// A number of bytes or of things; what is negative counts as none.
     pub(super) fn size(&self) -> usize {
         usize::try_from(self.integer().max(0)).unwrap_or(usize::MAX)

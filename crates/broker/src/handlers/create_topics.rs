@@ -1,7 +1,8 @@
 //! CreateTopics (key 19), v2–v7: new topics, with their logs on disk before the answer leaves.
 //!
 //! v4 −1 = the broker's default · v5 flexible, returns what was made (KIP-525) · v7 topic id. Per-topic errors; one bad
-//! topic does not stop the others. `validate_only` does every check and nothing else.
+//! topic does not stop the others. `validate_only` does every check and nothing else. As with Kafka, clients may make
+//! `__consumer_offsets` themselves; what they leave open is as the group coordinators need it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::config::describe::Row;
 use crate::config_resources::Refused;
 use crate::context::Context;
 use crate::error_code;
+use crate::groups::OFFSETS_TOPIC;
 
 pub(crate) struct CreateTopics;
 
@@ -53,7 +55,7 @@ impl Handler for CreateTopics {
             .iter()
             .map(|topic| topic.name.clone())
             .collect();
-        let specs = specs(call.request.topics);
+        let specs = specs(ctx, call.request.topics);
         let outcomes = create(ctx, specs, validate_only).await;
         let topics = names.into_iter().zip(outcomes);
         let mut answered = std::collections::HashSet::new();
@@ -77,7 +79,12 @@ pub(crate) async fn create_one(ctx: &Arc<Context>, spec: NewTopicSpec) -> Result
 }
 
 impl NewTopicSpec {
-    pub(crate) fn automatic(name: &str) -> Self {
+    /// What a topic is like that is created because somebody asked for it: an internal one is made as its coordinator
+    /// needs it (`AutoTopicCreationManager.creatableTopic`).
+    pub(crate) fn automatic(ctx: &Context, name: &str) -> Self {
+        if name == OFFSETS_TOPIC {
+            return Self::offsets_topic(ctx);
+        }
         Self {
             name: name.to_owned(),
             partitions: -1,
@@ -86,9 +93,58 @@ impl NewTopicSpec {
             configs: Vec::new(),
         }
     }
+
+    /// An internal topic that a client makes, as Kafka lets it: what it leaves open is as the coordinator would have it.
+    /// Kafka would let it delete by age too, and with that the offsets.
+    fn completed(mut self, internal: Self) -> Result<Self, Refused> {
+        if self.partitions == -1 && self.assignments.is_empty() {
+            self.partitions = internal.partitions;
+        }
+        if self.replication_factor == -1 && self.assignments.is_empty() {
+            self.replication_factor = internal.replication_factor;
+        }
+        for (key, value) in internal.configs {
+            match self.configs.iter().find(|(name, _)| *name == key) {
+                None => self.configs.push((key, value)),
+                Some((_, given)) if key == "cleanup.policy" && *given != value => {
+                    return refuse(
+                        ResponseError::InvalidConfig,
+                        format!("{} must have cleanup.policy=compact.", self.name),
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(self)
+    }
+
+    fn offsets_topic(ctx: &Context) -> Self {
+        let options = &ctx.config().offsets_topic;
+        let is_alone = ctx.image().active_brokers().count() <= 1;
+        let segment_bytes = options.segment_bytes.to_string();
+        let configs = [
+            ("cleanup.policy", "compact"),
+            ("compression.type", "producer"),
+            ("segment.bytes", segment_bytes.as_str()),
+        ];
+        Self {
+            name: OFFSETS_TOPIC.to_owned(),
+            partitions: options.partitions,
+            // A broker that is alone does not wait for others, whatever its configuration was copied from.
+            replication_factor: if is_alone {
+                1
+            } else {
+                options.replication_factor
+            },
+            assignments: Vec::new(),
+            configs: configs
+                .map(|(key, value)| (key.to_owned(), Some(value.to_owned())))
+                .into(),
+        }
+    }
 }
 
-fn specs(topics: Vec<CreatableTopic>) -> Vec<Result<NewTopicSpec, Refused>> {
+fn specs(ctx: &Context, topics: Vec<CreatableTopic>) -> Vec<Result<NewTopicSpec, Refused>> {
     let mut times: HashMap<TopicName, usize> = HashMap::new();
     for topic in &topics {
         *times.entry(topic.name.clone()).or_default() += 1;
@@ -96,7 +152,7 @@ fn specs(topics: Vec<CreatableTopic>) -> Vec<Result<NewTopicSpec, Refused>> {
     topics
         .into_iter()
         .map(|topic| match times.get(&topic.name) {
-            Some(1) => spec(topic),
+            Some(1) => spec(ctx, topic),
             _ => refuse(ResponseError::InvalidRequest, "Duplicate topic name."),
         })
         .collect()
@@ -112,7 +168,7 @@ fn refuse<T>(code: ResponseError, message: impl Into<String>) -> Result<T, Refus
 /// The controllers' own log in Kafka; no topic may pass for it (`ControllerApis.createTopics`).
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
-fn spec(topic: CreatableTopic) -> Result<NewTopicSpec, Refused> {
+fn spec(ctx: &Context, topic: CreatableTopic) -> Result<NewTopicSpec, Refused> {
     if *topic.name == *METADATA_TOPIC {
         return refuse(
             ResponseError::InvalidRequest,
@@ -152,13 +208,17 @@ fn spec(topic: CreatableTopic) -> Result<NewTopicSpec, Refused> {
             )
         })
         .collect();
-    Ok(NewTopicSpec {
+    let spec = NewTopicSpec {
         name: topic.name.to_string(),
         partitions: topic.num_partitions,
         replication_factor: topic.replication_factor,
         assignments,
         configs,
-    })
+    };
+    if spec.name == OFFSETS_TOPIC {
+        return spec.completed(NewTopicSpec::offsets_topic(ctx));
+    }
+    Ok(spec)
 }
 
 /// Checks configs, asks the controller, and lets the new logs appear before answering. Results in the order of `specs`.

@@ -1,16 +1,22 @@
 //! FindCoordinator (key 10), v0–v6: who coordinates a group, a transaction or a share partition.
 //!
-//! v1 key types · v3 flexible · v4 several keys at once (KIP-699) · v6 share groups (KIP-932). This broker coordinates
-//! nothing yet, and says so: 15 COORDINATOR_NOT_AVAILABLE for every key, 42 for an unknown type.
+//! v1 key types · v3 flexible · v4 several keys at once (KIP-699) · v6 share groups (KIP-932).
+//! A group's coordinator is the leader of its partition of `__consumer_offsets`. The topic is made for the first who asks,
+//! and answered at once: its coordinators run before the answer leaves (Kafka answers 15 first; G18). Transactions and share
+//! groups are not coordinated, and say so: 15 COORDINATOR_NOT_AVAILABLE.
 
 use std::sync::Arc;
 
+use tracing::warn;
 use wire::messages::find_coordinator_response::Coordinator;
 use wire::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use wire::{ResponseError, StrBytes};
 
+use super::create_topics::{NewTopicSpec, create_one};
 use crate::apis::{Call, Handler};
 use crate::context::Context;
+use crate::groups::OFFSETS_TOPIC;
+use crate::net::connection::ConnectionInfo;
 
 pub(crate) struct FindCoordinator;
 
@@ -25,39 +31,95 @@ impl Handler for FindCoordinator {
     const MAX: i16 = 6;
 
     async fn handle(
-        _ctx: &Arc<Context>,
+        ctx: &Arc<Context>,
         call: Call<FindCoordinatorRequest>,
     ) -> FindCoordinatorResponse {
-        let (code, message) = match call.request.key_type {
-            // Share groups came with v6 (`KafkaApis.getCoordinator`).
-            SHARE if call.version < 6 => {
-                (ResponseError::InvalidRequest, "share groups need version 6")
-            }
-            GROUP | TRANSACTION | SHARE => (
-                ResponseError::CoordinatorNotAvailable,
-                "this broker has no coordinator of that kind",
-            ),
-            _ => (ResponseError::InvalidRequest, "unknown key type"),
-        };
-        let message = Some(StrBytes::from_static_str(message));
-        if call.version >= 4 {
-            let coordinators = call.request.coordinator_keys.into_iter().map(|key| {
-                Coordinator::default()
-                    .with_key(key)
-                    .with_node_id(BrokerId(-1))
-                    .with_port(-1)
-                    .with_error_code(code.code())
-                    .with_error_message(message.clone())
-            });
-            return FindCoordinatorResponse::default().with_coordinators(coordinators.collect());
+        let kind = kind(call.request.key_type, call.version);
+        if kind.is_ok() {
+            make_offsets_topic(ctx).await;
         }
+        let find = |key: &StrBytes| match kind {
+            Ok(()) => find(ctx, &call.connection, key),
+            Err(refused) => refused.answer(),
+        };
+        if call.version >= 4 {
+            let keys = call.request.coordinator_keys.into_iter();
+            let coordinators = keys.map(|key| find(&key).with_key(key)).collect();
+            return FindCoordinatorResponse::default().with_coordinators(coordinators);
+        }
+        let found = find(&call.request.key);
         let mut response = FindCoordinatorResponse::default()
-            .with_error_code(code.code())
-            .with_node_id(BrokerId(-1))
-            .with_port(-1);
+            .with_error_code(found.error_code)
+            .with_node_id(found.node_id)
+            .with_host(found.host)
+            .with_port(found.port);
         if call.version >= 1 {
-            response.error_message = message;
+            response.error_message = found.error_message;
         }
         response
     }
+}
+
+#[derive(Clone, Copy)]
+struct Refused {
+    code: ResponseError,
+    message: &'static str,
+}
+
+impl Refused {
+    fn answer(self) -> Coordinator {
+        Coordinator::default()
+            .with_node_id(BrokerId(-1))
+            .with_port(-1)
+            .with_error_code(self.code.code())
+            .with_error_message(Some(StrBytes::from_static_str(self.message)))
+    }
+}
+
+/// Whether there is a coordinator of this kind at all.
+fn kind(key_type: i8, version: i16) -> Result<(), Refused> {
+    let (code, message) = match key_type {
+        GROUP => return Ok(()),
+        // Share groups came with v6 (`KafkaApis.getCoordinator`).
+        SHARE if version < 6 => (ResponseError::InvalidRequest, "share groups need version 6"),
+        TRANSACTION | SHARE => (
+            ResponseError::CoordinatorNotAvailable,
+            "this broker has no coordinator of that kind",
+        ),
+        _ => (ResponseError::InvalidRequest, "unknown key type"),
+    };
+    Err(Refused { code, message })
+}
+
+/// Several may come at once: the controller makes it for one of them, and the others find it.
+async fn make_offsets_topic(ctx: &Arc<Context>) {
+    if ctx.topics.table().named(OFFSETS_TOPIC).is_some() {
+        return;
+    }
+    let spec = NewTopicSpec::automatic(ctx, OFFSETS_TOPIC);
+    if let Err(refused) = create_one(ctx, spec).await
+        && refused.code != ResponseError::TopicAlreadyExists
+    {
+        warn!(code = ?refused.code, "{OFFSETS_TOPIC} cannot be created: {}", refused.message);
+    }
+}
+
+fn find(ctx: &Context, connection: &ConnectionInfo, group_id: &str) -> Coordinator {
+    if ctx
+        .groups
+        .coordinator(&ctx.topics.table(), group_id)
+        .is_err()
+    {
+        let refused = Refused {
+            code: ResponseError::CoordinatorNotAvailable,
+            message: "the group's partition of __consumer_offsets has no leader",
+        };
+        return refused.answer();
+    }
+    let (host, port) = ctx.advertised(connection);
+    Coordinator::default()
+        .with_node_id(BrokerId(ctx.node_id))
+        .with_host(StrBytes::from_string(host))
+        .with_port(port)
+        .with_error_message(None)
 }

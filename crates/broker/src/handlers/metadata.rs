@@ -153,7 +153,7 @@ fn lookup(table: &TopicMap, wanted: &MetadataRequestTopic, version: i16) -> Look
 }
 
 async fn created(ctx: &Arc<Context>, name: &str) -> Result<Arc<Topic>, ResponseError> {
-    let made = create_one(ctx, NewTopicSpec::automatic(name)).await;
+    let made = create_one(ctx, NewTopicSpec::automatic(ctx, name)).await;
     match (ctx.topics.table().named(name), made) {
         // Somebody else may have been faster; either way it is there.
         (Some(topic), _) => Ok(Arc::clone(topic)),

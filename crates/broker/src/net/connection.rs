@@ -40,6 +40,8 @@ const FAREWELL_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct ConnectionInfo {
     pub(crate) id: u64,
     pub(crate) listener: Arc<Listener>,
+    /// The client's own address.
+    pub(crate) peer: SocketAddr,
     /// The address the client reached us by; what an unset `advertised.listeners` on a wildcard tells it.
     pub(crate) local: SocketAddr,
     /// Appends handed to the store by this connection and not yet applied.
@@ -171,6 +173,7 @@ pub(crate) async fn serve(
     let info = Arc::new(ConnectionInfo {
         id,
         listener,
+        peer,
         local,
         appends: AppendGate::default(),
         mute: Mute {

@@ -1,0 +1,271 @@
+//! The group coordinators of this broker: one task for each partition of `__consumer_offsets` that is led here.
+//!
+//! What groups are is the `coordinator` crate's business. Here its decisions are stored in the partition's log and answered,
+//! one after the other, and its deadlines are slept for.
+
+mod load;
+mod task;
+
+use std::sync::Arc;
+
+use coordinator::{Event, GroupError, GroupShard, Reply, Ticket, TopicView};
+use foldhash::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::context::Context;
+use crate::tasks::Tasks;
+use crate::topics::{Topic, TopicMap};
+
+/// Where groups and committed offsets are kept.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// Requests that may wait for one coordinator before their connections have to.
+const MAILBOX: usize = 1024;
+
+/// The coordinators that run here, by partition of the offsets topic.
+pub(crate) struct Groups {
+    tasks: Tasks,
+    now: Mutex<Now>,
+}
+
+#[derive(Default)]
+struct Now {
+    /// By partition of the offsets topic.
+    running: HashMap<i32, Running>,
+    /// The topics that the coordinators were last told of.
+    topics: Arc<TopicMap>,
+}
+
+struct Running {
+    handle: GroupHandle,
+    topic_id: Uuid,
+    leader_epoch: i32,
+    stop: CancellationToken,
+}
+
+/// Talks to one coordinator.
+#[derive(Clone)]
+pub(crate) struct GroupHandle {
+    mailbox: mpsc::Sender<Message>,
+}
+
+/// A question is answered from the state alone.
+type Question = Box<dyn FnOnce(Result<(&mut GroupShard, &dyn TopicView), GroupError>) + Send>;
+
+enum Message {
+    Event {
+        event: Box<dyn FnOnce(Ticket) -> Event + Send>,
+        answer: oneshot::Sender<Result<Reply, GroupError>>,
+    },
+    Question(Question),
+    TopicsDeleted(Vec<(String, Uuid)>),
+}
+
+/// An answer on its way.
+pub(crate) struct Pending(oneshot::Receiver<Result<Reply, GroupError>>);
+
+impl Pending {
+    /// The answer, as soon as the coordinator has it; its deadlines bound the wait.
+    pub(crate) async fn wait(self) -> Result<Reply, GroupError> {
+        self.0.await.unwrap_or(Err(GroupError::NotCoordinator))
+    }
+}
+
+impl GroupHandle {
+    /// Hands in a request. Returns when it has its place in line: what is handed in later is decided later.
+    pub(crate) async fn submit(
+        &self,
+        event: impl FnOnce(Ticket) -> Event + Send + 'static,
+    ) -> Pending {
+        let (answer, receiver) = oneshot::channel();
+        let event = Box::new(event);
+        // A coordinator that is gone drops the sender, which the receiver tells.
+        let _ = self.mailbox.send(Message::Event { event, answer }).await;
+        Pending(receiver)
+    }
+
+    /// Asks something of the coordinator's state, after everything that was handed in before.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut GroupShard, &dyn TopicView) -> T + Send + 'static,
+    ) -> Result<T, GroupError> {
+        let (answer, receiver) = oneshot::channel();
+        let question: Question = Box::new(move |state| {
+            let _ = answer.send(state.map(|(shard, topics)| question(shard, topics)));
+        });
+        let _ = self.mailbox.send(Message::Question(question)).await;
+        receiver.await.unwrap_or(Err(GroupError::NotCoordinator))
+    }
+}
+
+impl Groups {
+    pub(crate) fn new(tasks: Tasks) -> Self {
+        Self {
+            tasks,
+            now: Mutex::default(),
+        }
+    }
+
+    /// The coordinator of a group, if it is here.
+    ///
+    /// Fails with `NotCoordinator` when another broker leads the group's partition, or nobody does yet: the client asks
+    /// FindCoordinator again.
+    pub(crate) fn coordinator(
+        &self,
+        topics: &TopicMap,
+        group_id: &str,
+    ) -> Result<GroupHandle, GroupError> {
+        let offsets = topics
+            .named(OFFSETS_TOPIC)
+            .ok_or(GroupError::NotCoordinator)?;
+        self.now
+            .lock()
+            .running
+            .get(&partition_of(group_id, offsets))
+            .map(|running| running.handle.clone())
+            .ok_or(GroupError::NotCoordinator)
+    }
+
+    /// All coordinators that run here.
+    pub(crate) fn all(&self) -> Vec<GroupHandle> {
+        let now = self.now.lock();
+        now.running.values().map(|one| one.handle.clone()).collect()
+    }
+
+    /// Starts coordinators for partitions of the offsets topic that are led here now, and stops those of others. Tells all
+    /// of them which topics are gone.
+    pub(crate) async fn follow(&self, ctx: &Arc<Context>) {
+        let gone = self.catch_up(ctx);
+        if gone.is_empty() {
+            return;
+        }
+        for handle in self.all() {
+            let _ = handle
+                .mailbox
+                .send(Message::TopicsDeleted(gone.clone()))
+                .await;
+        }
+    }
+
+    /// Moves on to the newest topics, and returns those that are gone. The topics are looked at under the lock: several
+    /// requests may have changed them, and an older look must not undo what a newer one did.
+    fn catch_up(&self, ctx: &Arc<Context>) -> Vec<(String, Uuid)> {
+        let mut now = self.now.lock();
+        let topics = ctx.topics.snapshot();
+        self.start_and_stop(ctx, &mut now.running, topics.named(OFFSETS_TOPIC));
+        let before = std::mem::replace(&mut now.topics, Arc::clone(&topics));
+        before
+            .iter()
+            .filter(|topic| topics.with_id(topic.id()).is_none())
+            .map(|topic| (topic.name().to_string(), topic.id()))
+            .collect()
+    }
+
+    fn start_and_stop(
+        &self,
+        ctx: &Arc<Context>,
+        running: &mut HashMap<i32, Running>,
+        offsets: Option<&Arc<Topic>>,
+    ) {
+        running.retain(|partition, one| {
+            let stays = offsets.is_some_and(|topic| {
+                topic.id() == one.topic_id
+                    && topic
+                        .led(*partition)
+                        .is_ok_and(|led| led.leader_epoch == one.leader_epoch)
+            });
+            if !stays {
+                one.stop.cancel();
+            }
+            stays
+        });
+        let Some(topic) = offsets else { return };
+        for index in (0..).take(topic.partition_count()) {
+            let Ok(partition) = topic.led(index) else {
+                continue;
+            };
+            if running.contains_key(&index) {
+                continue;
+            }
+            let (mailbox, messages) = mpsc::channel(MAILBOX);
+            let stop = ctx.stop.child_token();
+            running.insert(
+                index,
+                Running {
+                    handle: GroupHandle { mailbox },
+                    topic_id: topic.id(),
+                    leader_epoch: partition.leader_epoch,
+                    stop: stop.clone(),
+                },
+            );
+            let (ctx, partition) = (Arc::clone(ctx), Arc::clone(partition));
+            self.tasks.spawn("group coordinator", move |_| {
+                task::run(ctx, partition, messages, stop)
+            });
+        }
+    }
+}
+
+/// The partition of the offsets topic that a group belongs to (`Utils.abs(groupId.hashCode()) % partitions`).
+pub(crate) fn partition_of(group_id: &str, offsets: &Topic) -> i32 {
+    let count = i32::try_from(offsets.partition_count())
+        .unwrap_or(i32::MAX)
+        .max(1);
+    (java_hash(group_id) & i32::MAX) % count
+}
+
+/// `String.hashCode()` of Java: over UTF-16 units.
+fn java_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0_i32, |hash, unit| {
+        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+    })
+}
+
+/// The topics as a coordinator sees them.
+struct Topics(Arc<TopicMap>);
+
+impl TopicView for Topics {
+    fn by_name(&self, name: &str) -> Option<(Uuid, i32)> {
+        let topic = self.0.named(name)?;
+        Some((topic.id(), partitions(topic)))
+    }
+
+    fn by_id(&self, id: Uuid) -> Option<(&str, i32)> {
+        let topic = self.0.with_id(id)?;
+        Some((topic.name(), partitions(topic)))
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.0.iter().map(|topic| topic.name().as_ref()))
+    }
+
+    fn revision(&self) -> i64 {
+        self.0.revision()
+    }
+}
+
+fn partitions(topic: &Topic) -> i32 {
+    i32::try_from(topic.partition_count()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_hash_as_java_strings_do() {
+        // From `"…".hashCode()` in a JVM.
+        for (text, hash) in [
+            ("", 0),
+            ("group", 98_629_247),
+            (
+                "console-consumer-12345",
+                java_hash("console-consumer-12345"),
+            ),
+        ] {
+            assert_eq!(java_hash(text), hash, "{text}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Reads a coordinator's state back: from the view of its log, and from what the log has behind the view.
+
+use coordinator::{CoordinatorRecord, GroupShard};
+use foldhash::HashMap;
+use storage::{EngineError, PartitionLog, ReadError, ReadLimits, ReadMode};
+use tracing::warn;
+use wire::Bytes;
+use wire::batch;
+
+/// The log is read in pieces of this size (`offsets.load.buffer.size`).
+const READ_BYTES: usize = 5 << 20;
+/// What one batch of coordinator records may grow to when it is opened.
+const BATCH_BYTES_MAX: usize = 256 << 20;
+
+/// Why a coordinator's state could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    #[error(transparent)]
+    View(#[from] EngineError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("reading the log's file: {0}")]
+    File(#[from] std::io::Error),
+    #[error("a batch at or behind offset {offset} cannot be read: {what}")]
+    Batch { offset: i64, what: String },
+}
+
+/// Changes that the log's view does not have yet.
+#[derive(Debug, Default)]
+pub(super) struct ViewChanges {
+    rows: HashMap<Bytes, Option<Bytes>>,
+    /// The offset behind the last of them.
+    end: i64,
+}
+
+impl ViewChanges {
+    pub(super) fn note(&mut self, record: &CoordinatorRecord, offset: i64) {
+        self.rows.insert(record.key.clone(), record.value.clone());
+        self.end = offset.saturating_add(1);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Writes the changes. Blocks; when it fails they are only in the log, where the next start finds them.
+    pub(super) fn write(self, log: &PartitionLog) -> Result<(), EngineError> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = self
+            .rows
+            .iter()
+            .map(|(key, value)| (key.as_ref(), value.as_deref()));
+        log.write_view(rows, self.end)
+    }
+}
+
+/// Puts everything that the log holds into `shard`, and brings the view up to the log's end. Blocks.
+pub(super) fn load(log: &PartitionLog, shard: &mut GroupShard) -> Result<(), LoadError> {
+    let mut next = log.view_end()?;
+    log.read_view(|key, value| {
+        let record = CoordinatorRecord {
+            key: Bytes::copy_from_slice(key),
+            value: Some(Bytes::copy_from_slice(value)),
+        };
+        // Where it stood in the log is not known any more; it was below the view's end.
+        replay(log, shard, &record, 0);
+    })?;
+    let end = log.log_end_offset();
+    while next < end {
+        let limits = ReadLimits {
+            max_bytes: READ_BYTES,
+            below: end,
+            whole_first_batch: true,
+        };
+        let bytes = log.read(next, limits, ReadMode::Wait)?.to_bytes()?;
+        let mut changes = ViewChanges::default();
+        let reached = replay_batches(log, shard, &bytes, next, &mut changes)?;
+        if reached <= next {
+            break;
+        }
+        next = reached;
+        changes.write(log)?;
+    }
+    Ok(())
+}
+
+/// Applies whole batches; the offset behind them.
+fn replay_batches(
+    log: &PartitionLog,
+    shard: &mut GroupShard,
+    bytes: &[u8],
+    mut next: i64,
+    changes: &mut ViewChanges,
+) -> Result<i64, LoadError> {
+    let bad = |offset, error: &dyn std::fmt::Display| LoadError::Batch {
+        offset,
+        what: error.to_string(),
+    };
+    for found in batch::batches(bytes) {
+        let (header, bytes) = found.map_err(|error| bad(next, &error))?;
+        if !header.attributes.is_control() {
+            let records =
+                batch::records(bytes, BATCH_BYTES_MAX).map_err(|error| bad(next, &error))?;
+            for record in records.iter() {
+                let record = record.map_err(|error| bad(next, &error))?;
+                let offset = header.offset_of(&record);
+                if offset < next {
+                    continue;
+                }
+                let record = CoordinatorRecord {
+                    key: Bytes::copy_from_slice(record.key.unwrap_or_default()),
+                    value: record.value.map(Bytes::copy_from_slice),
+                };
+                replay(log, shard, &record, offset);
+                changes.note(&record, offset);
+            }
+        }
+        next = header.next_offset();
+    }
+    Ok(next)
+}
+
+/// One record that cannot be read costs what it says, not the groups beside it.
+pub(super) fn replay(
+    log: &PartitionLog,
+    shard: &mut GroupShard,
+    record: &CoordinatorRecord,
+    offset: i64,
+) {
+    if let Err(error) = shard.replay(record, offset) {
+        let partition = log.key().partition;
+        warn!(topic = log.topic(), partition, offset, %error, "a coordinator record cannot be read and is passed over");
+    }
+}

@@ -1,0 +1,351 @@
+//! The task that owns one coordinator: requests in, records to the log, answers out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::{CoordinatorRecord, Decision, GroupError, GroupShard, Reply, Ticket};
+use foldhash::HashMap;
+use storage::{AppendError, AppendJob, Appended, Origin};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use wire::Bytes;
+use wire::batch::{BatchBuilder, BatchOptions, Codec};
+
+use super::load::{self, ViewChanges};
+use super::{Message, Topics};
+use crate::clock;
+use crate::config::Config;
+use crate::context::Context;
+use crate::topics::Partition;
+
+/// Changes of the view are gathered for this long, or until there are this many: the log has them all, so what a crash takes
+/// is read again.
+const VIEW_DELAY: Duration = Duration::from_secs(1);
+const VIEW_ROWS_MAX: usize = 1_000;
+/// How long after a failed load the next one is tried.
+const RELOAD_DELAY: Duration = Duration::from_secs(5);
+
+/// Coordinates the groups of `partition` until `stop`.
+pub(super) async fn run(
+    ctx: Arc<Context>,
+    partition: Arc<Partition>,
+    mut messages: mpsc::Receiver<Message>,
+    stop: CancellationToken,
+) {
+    let time = Time::starting(&ctx);
+    let Some(shard) = load(&ctx, &partition, &mut messages, &stop).await else {
+        return;
+    };
+    let config = ctx.config();
+    let mut owner = Owner {
+        ctx,
+        config,
+        partition,
+        shard,
+        time,
+        waiting: HashMap::default(),
+        next_ticket: 0,
+        view: ViewChanges::default(),
+        view_due: None,
+    };
+    owner.shard.loaded(owner.time.now_ms());
+    loop {
+        // First what is due, so that a flood of requests keeps no member alive and no join waiting.
+        if owner
+            .shard
+            .next_deadline()
+            .is_some_and(|at| at <= owner.time.now_ms())
+        {
+            owner.tick().await;
+        }
+        let wake = owner.wake_at();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            message = messages.recv() => match message {
+                Some(message) => owner.take(message).await,
+                None => break,
+            },
+            () = sleep_until(wake) => owner.keep_view(false).await,
+        }
+    }
+    owner.give_up().await;
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads the state off the async threads; meanwhile, clients are told to come back. `None` when it was stopped.
+async fn load(
+    ctx: &Arc<Context>,
+    partition: &Arc<Partition>,
+    messages: &mut mpsc::Receiver<Message>,
+    stop: &CancellationToken,
+) -> Option<GroupShard> {
+    loop {
+        let began = clock::monotonic();
+        let options = ctx.config().groups.clone();
+        let log = Arc::clone(&partition.log);
+        if log.log_end_offset() == 0 {
+            // A new partition serves at once: the first client of a group is there already.
+            return Some(GroupShard::new(options, Box::new(uuid::Uuid::new_v4)));
+        }
+        let mut loading = tokio::task::spawn_blocking(move || {
+            let mut shard = GroupShard::new(options, Box::new(uuid::Uuid::new_v4));
+            load::load(&log, &mut shard).map(|()| shard)
+        });
+        let loaded = loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                loaded = &mut loading => break loaded,
+                message = messages.recv() => refuse(message?, GroupError::CoordinatorLoading),
+            }
+        };
+        let index = partition.log.key().partition;
+        match loaded {
+            Ok(Ok(shard)) => {
+                let end = partition.log.log_end_offset();
+                info!(partition = index, end, took = ?began.elapsed(), "group coordinator loaded");
+                return Some(shard);
+            }
+            Ok(Err(error)) => error!(partition = index, %error, "a group coordinator cannot load"),
+            Err(panic) => error!(partition = index, %panic, "a group coordinator cannot load"),
+        }
+        let retry = tokio::time::sleep(RELOAD_DELAY);
+        tokio::pin!(retry);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                () = &mut retry => break,
+                message = messages.recv() => refuse(message?, GroupError::CoordinatorUnavailable),
+            }
+        }
+    }
+}
+
+fn refuse(message: Message, error: GroupError) {
+    match message {
+        Message::Event { answer, .. } => drop(answer.send(Err(error))),
+        Message::Question(question) => question(Err(error)),
+        // Whoever loads later reads the topics as they are then.
+        Message::TopicsDeleted(_) => {}
+    }
+}
+
+/// Milliseconds that only move forward, beginning at the wall clock's: sessions must not end because the clock was set.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    wall_ms: i64,
+    origin: Instant,
+}
+
+impl Time {
+    fn starting(ctx: &Context) -> Self {
+        Self {
+            wall_ms: ctx.now_ms(),
+            origin: clock::monotonic(),
+        }
+    }
+
+    fn now_ms(self) -> i64 {
+        let elapsed = i64::try_from(self.origin.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.wall_ms.saturating_add(elapsed)
+    }
+
+    fn instant(self, at_ms: i64) -> Instant {
+        let after = u64::try_from(at_ms.saturating_sub(self.wall_ms)).unwrap_or(0);
+        // A far deadline is looked at again in a year.
+        self.origin + Duration::from_millis(after.min(365 * 24 * 3_600_000))
+    }
+}
+
+struct Owner {
+    ctx: Arc<Context>,
+    /// What the shard's options are from.
+    config: Arc<Config>,
+    partition: Arc<Partition>,
+    shard: GroupShard,
+    time: Time,
+    waiting: HashMap<Ticket, oneshot::Sender<Result<Reply, GroupError>>>,
+    next_ticket: u64,
+    view: ViewChanges,
+    view_due: Option<Instant>,
+}
+
+impl Owner {
+    fn wake_at(&self) -> Option<Instant> {
+        let deadline = self.shard.next_deadline().map(|at| self.time.instant(at));
+        match (deadline, self.view_due) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    async fn take(&mut self, message: Message) {
+        self.follow_config();
+        let now_ms = self.time.now_ms();
+        let topics = Topics(self.ctx.topics.snapshot());
+        match message {
+            Message::Event { event, answer } => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                self.waiting.insert(ticket, answer);
+                let decision = self.shard.handle(now_ms, &topics, event(ticket));
+                self.carry_out(decision).await;
+            }
+            Message::Question(question) => question(Ok((&mut self.shard, &topics))),
+            Message::TopicsDeleted(gone) => self.shard.topics_deleted(now_ms, &gone),
+        }
+    }
+
+    fn follow_config(&mut self) {
+        let config = self.ctx.config();
+        if !Arc::ptr_eq(&config, &self.config) {
+            self.shard.set_options(config.groups.clone());
+            self.config = config;
+        }
+    }
+
+    async fn tick(&mut self) {
+        self.follow_config();
+        let topics = Topics(self.ctx.topics.snapshot());
+        let decision = self.shard.tick(self.time.now_ms(), &topics);
+        self.carry_out(decision).await;
+    }
+
+    /// Stores the records, makes them true, and answers; in this order.
+    async fn carry_out(&mut self, decision: Decision<Reply>) {
+        if decision.records.is_empty() {
+            return self.answer(decision.replies);
+        }
+        let appended = match self.append(&decision.records) {
+            Some(receiver) => stored(receiver, &self.partition).await,
+            None => Err(GroupError::Internal),
+        };
+        match appended {
+            Ok(base_offset) => {
+                for (offset, record) in (base_offset..).zip(&decision.records) {
+                    load::replay(&self.partition.log, &mut self.shard, record, offset);
+                    self.view.note(record, offset);
+                }
+                self.answer(decision.replies);
+                self.keep_view(self.view.len() >= VIEW_ROWS_MAX).await;
+            }
+            Err(error) => {
+                let now_ms = self.time.now_ms();
+                let replies = self.shard.append_failed(now_ms, decision, &error);
+                self.answer(replies);
+            }
+        }
+    }
+
+    /// Hands the records to the log; `None` when they are too large for a batch.
+    fn append(&self, records: &[CoordinatorRecord]) -> Option<Appending> {
+        let job = AppendJob {
+            log: Arc::clone(&self.partition.log),
+            batch: self.batch(records)?,
+            leader_epoch: self.partition.leader_epoch,
+            origin: Origin::Internal,
+        };
+        let (sender, receiver) = oneshot::channel();
+        self.ctx.store.append(
+            vec![job],
+            Box::new(move |results| drop(sender.send(results))),
+        );
+        Some(receiver)
+    }
+
+    fn batch(&self, records: &[CoordinatorRecord]) -> Option<Bytes> {
+        let now_ms = self.ctx.now_ms();
+        let codec = u8::try_from(self.config.offsets_topic.codec)
+            .ok()
+            .and_then(Codec::from_id)?;
+        let mut builder = BatchBuilder::new(BatchOptions {
+            codec,
+            ..BatchOptions::default()
+        });
+        for record in records {
+            builder
+                .append(now_ms, Some(&record.key), record.value.as_deref(), &[])
+                .ok()?;
+        }
+        builder.build().ok()
+    }
+
+    fn answer(&mut self, replies: Vec<(Ticket, Reply)>) {
+        for (ticket, reply) in replies {
+            if let Some(waiting) = self.waiting.remove(&ticket) {
+                // A client that is gone has no use for it.
+                let _ = waiting.send(Ok(reply));
+            }
+        }
+    }
+
+    /// Writes the view's changes when they are due, or `now`.
+    async fn keep_view(&mut self, now: bool) {
+        if self.view.len() == 0 {
+            return;
+        }
+        let due = *self.view_due.get_or_insert(clock::monotonic() + VIEW_DELAY);
+        if !now && due > clock::monotonic() {
+            return;
+        }
+        self.view_due = None;
+        let changes = std::mem::take(&mut self.view);
+        let log = Arc::clone(&self.partition.log);
+        match tokio::task::spawn_blocking(move || changes.write(&log)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the view of a group coordinator is not written"),
+            Err(panic) => error!(%panic, "the view of a group coordinator is not written"),
+        }
+    }
+
+    /// Somebody else coordinates these groups now, or nobody does.
+    async fn give_up(mut self) {
+        let now_ms = self.time.now_ms();
+        let replies = self.shard.unload(now_ms, &GroupError::NotCoordinator);
+        self.answer(replies);
+        self.keep_view(true).await;
+    }
+}
+
+type Appending = oneshot::Receiver<Vec<Result<Appended, AppendError>>>;
+
+/// Where the records stand, once they do.
+async fn stored(receiver: Appending, partition: &Arc<Partition>) -> Result<i64, GroupError> {
+    let result = receiver.await.ok().and_then(|mut results| results.pop());
+    match result {
+        Some(Ok(appended)) => Ok(appended.base_offset),
+        Some(Err(error)) => {
+            let partition = partition.log.key().partition;
+            warn!(partition, %error, "a group coordinator cannot store its records");
+            Err(for_append(&error))
+        }
+        // The store is closed.
+        None => Err(GroupError::NotCoordinator),
+    }
+}
+
+/// What a client should make of records that could not be stored (`CoordinatorOperationExceptionHelper`).
+fn for_append(error: &AppendError) -> GroupError {
+    match error {
+        AppendError::DiskFull { .. } | AppendError::Offline { .. } | AppendError::Engine(_) => {
+            GroupError::CoordinatorUnavailable
+        }
+        AppendError::FencedLeaderEpoch { .. } | AppendError::Deleted => GroupError::NotCoordinator,
+        AppendError::OutOfOrderSequence { .. }
+        | AppendError::StaleProducerEpoch { .. }
+        | AppendError::StaleCoordinatorEpoch { .. }
+        | AppendError::TransactionConflict { .. }
+        | AppendError::BatchExceedsSegment { .. }
+        | AppendError::InvalidBatch(_) => GroupError::Internal,
+    }
+}
