@@ -22,6 +22,11 @@ async fn get(broker: &TestBroker, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
+/// What `/metrics` shows.
+pub(crate) async fn metrics(broker: &TestBroker) -> String {
+    get(broker, "/metrics").await.1
+}
+
 /// A metric's value, all its labels summed.
 fn value(page: &str, name: &str) -> f64 {
     let samples = page.lines().filter(|line| {

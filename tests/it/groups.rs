@@ -367,6 +367,25 @@ async fn two_members_share_a_generation_and_each_learns_what_the_leader_gave_it(
 }
 
 #[tokio::test]
+async fn metrics_tell_groups_by_state_and_why_they_rebalanced() {
+    let broker = broker().await;
+    let mut member = Member::new(&broker, "g").await;
+    member.settle().await;
+    for _ in 0..2 {
+        let page = crate::admin::metrics(&broker).await;
+        for line in [
+            "tidewater_groups{state=\"Stable\",type=\"classic\"} 1",
+            "tidewater_groups{state=\"Stable\",type=\"consumer\"} 0",
+            "tidewater_group_members 1",
+            "tidewater_group_rebalances_total{reason=\"member_joined\",type=\"classic\"} 1",
+            "tidewater_group_rebalance_seconds_count 1",
+        ] {
+            assert!(page.contains(line), "{line} is not in\n{page}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_member_that_falls_silent_is_removed_when_its_session_ends() {
     let mut broker = broker().await;
     broker.set("group.min.session.timeout.ms", "1");

@@ -60,8 +60,13 @@ pub(crate) async fn serve(admin: Admin, socket: TcpListener, stop: CancellationT
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    if let Stage::Serving(ctx) = &*admin.stage.read() {
-        refresh(ctx);
+    let ctx = match &*admin.stage.read() {
+        Stage::Serving(ctx) => Some(Arc::clone(ctx)),
+        _ => None,
+    };
+    if let Some(ctx) = ctx {
+        refresh(&ctx);
+        ctx.groups.report(&ctx).await;
     }
     let mut text = Vec::new();
     match TextEncoder::new().encode(&admin.registry.gather(), &mut text) {

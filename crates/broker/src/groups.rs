@@ -7,14 +7,16 @@ mod load;
 mod task;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use coordinator::{Event, GroupError, GroupShard, Reply, Ticket, TopicView};
+use coordinator::{Event, GroupError, GroupShard, GroupStats, Reply, Ticket, TopicView};
 use foldhash::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::clock;
 use crate::context::Context;
 use crate::tasks::Tasks;
 use crate::topics::{Topic, TopicMap};
@@ -23,6 +25,8 @@ use crate::topics::{Topic, TopicMap};
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// Requests that may wait for one coordinator before their connections have to.
 const MAILBOX: usize = 1024;
+/// How long a scrape of the metrics waits for the coordinators.
+const REPORT_MAX: Duration = Duration::from_secs(1);
 
 /// The coordinators that run here, by partition of the offsets topic.
 pub(crate) struct Groups {
@@ -60,6 +64,8 @@ enum Message {
         answer: oneshot::Sender<Result<Reply, GroupError>>,
     },
     Question(Question),
+    /// Counts what happened since the last time into the metrics, and says how things are.
+    Report(oneshot::Sender<GroupStats>),
     TopicsDeleted(Vec<(String, Uuid)>),
 }
 
@@ -132,6 +138,25 @@ impl Groups {
     pub(crate) fn all(&self) -> Vec<GroupHandle> {
         let now = self.now.lock();
         now.running.values().map(|one| one.handle.clone()).collect()
+    }
+
+    /// Brings the metrics of groups up to date. Coordinators that are loading, or too busy to answer for a while, are left out.
+    pub(crate) async fn report(&self, ctx: &Context) {
+        let mut pending = Vec::new();
+        for handle in self.all() {
+            let (answer, receiver) = oneshot::channel();
+            if handle.mailbox.try_send(Message::Report(answer)).is_ok() {
+                pending.push(receiver);
+            }
+        }
+        let deadline = clock::monotonic() + REPORT_MAX;
+        let mut all = Vec::with_capacity(pending.len());
+        for receiver in pending {
+            if let Ok(Ok(stats)) = tokio::time::timeout_at(deadline, receiver).await {
+                all.push(stats);
+            }
+        }
+        ctx.metrics.groups.show(&all);
     }
 
     /// Starts coordinators for partitions of the offsets topic that are led here now, and stops those of others. Tells all

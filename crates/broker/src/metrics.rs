@@ -1,8 +1,10 @@
 //! The broker room's metrics, registered on the registry that the embedder passes in; nothing is process-global.
 
+use coordinator::{GroupStats, RebalanceReason};
 use foldhash::{HashMap, HashMapExt};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 use wire::ResponseError;
 
@@ -27,8 +29,23 @@ pub(crate) struct Metrics {
     pub(crate) partitions: IntGauge,
     pub(crate) fetch_sessions: IntGauge,
     pub(crate) memory_available_bytes: IntGauge,
+    pub(crate) groups: GroupMetrics,
     produce_refused: HashMap<i16, IntCounter>,
     produce_refused_other: IntCounter,
+}
+
+/// What the group coordinators of this broker have and do.
+pub(crate) struct GroupMetrics {
+    /// By type and state.
+    pub(crate) groups: IntGaugeVec,
+    pub(crate) members: IntGauge,
+    pub(crate) offsets: IntGauge,
+    /// By reason.
+    rebalances: IntCounterVec,
+    rebalance_seconds: Histogram,
+    offset_commits: IntCounter,
+    offset_deletions: IntCounter,
+    offset_expirations: IntCounter,
 }
 
 /// One API's counters, looked up once.
@@ -123,6 +140,7 @@ impl Metrics {
                 "tidewater_request_memory_available_bytes",
                 "What is free of the request memory budget (queued.max.request.bytes).",
             )?,
+            groups: GroupMetrics::register(registry)?,
             produce_refused: refusals(&refused_produce),
             produce_refused_other: refused_produce.with_label_values(&["other"]),
         })
@@ -173,6 +191,125 @@ fn ready_histogram(registry: &Registry) -> Result<Histogram, prometheus::Error> 
     )?;
     registry.register(Box::new(histogram.clone()))?;
     Ok(histogram)
+}
+
+/// Rebalances wait for members, so they take seconds.
+const REBALANCE_SECONDS: [f64; 12] = [
+    0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+];
+
+/// Types and states of groups that last, as ListGroups names them; each has its series also when it has no groups.
+const GROUP_STATES: [(&str, &str); 8] = [
+    ("classic", "Empty"),
+    ("classic", "PreparingRebalance"),
+    ("classic", "CompletingRebalance"),
+    ("classic", "Stable"),
+    ("consumer", "Empty"),
+    ("consumer", "Assigning"),
+    ("consumer", "Reconciling"),
+    ("consumer", "Stable"),
+];
+
+impl GroupMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let groups = IntGaugeVec::new(
+            Opts::new(
+                "tidewater_groups",
+                "Groups coordinated here, by protocol and state.",
+            ),
+            &["type", "state"],
+        )?;
+        registry.register(Box::new(groups.clone()))?;
+        let rebalance_seconds = Histogram::with_opts(
+            HistogramOpts::new(
+                "tidewater_group_rebalance_seconds",
+                "Time from the beginning of a classic group's rebalance to its assignment.",
+            )
+            .buckets(REBALANCE_SECONDS.to_vec()),
+        )?;
+        registry.register(Box::new(rebalance_seconds.clone()))?;
+        let counter = |name, help| counter(registry, name, help);
+        let this = Self {
+            groups,
+            rebalance_seconds,
+            members: gauge(
+                registry,
+                "tidewater_group_members",
+                "Members of the groups coordinated here.",
+            )?,
+            offsets: gauge(
+                registry,
+                "tidewater_group_offsets",
+                "Committed offsets kept here.",
+            )?,
+            rebalances: counters(
+                registry,
+                "tidewater_group_rebalances_total",
+                "Rebalances begun by classic groups, and epochs begun by groups of the new protocol, by reason.",
+                &["type", "reason"],
+            )?,
+            offset_commits: counter(
+                "tidewater_group_offset_commits_total",
+                "Offsets accepted from members and others.",
+            )?,
+            offset_deletions: counter(
+                "tidewater_group_offset_deletions_total",
+                "Offsets removed because somebody asked for it.",
+            )?,
+            offset_expirations: counter(
+                "tidewater_group_offset_expirations_total",
+                "Offsets removed by retention, or with their topic.",
+            )?,
+        };
+        for reason in RebalanceReason::ALL {
+            this.rebalances
+                .with_label_values(&["classic", reason.label()]);
+        }
+        Ok(this)
+    }
+
+    /// Adds what a coordinator has counted since it was last asked.
+    pub(crate) fn add(&self, before: &GroupStats, now: &GroupStats, rebalances_ms: &[i64]) {
+        let grown = |now: u64, before: u64| now.saturating_sub(before);
+        for (at, reason) in RebalanceReason::ALL.iter().enumerate() {
+            self.rebalances
+                .with_label_values(&["classic", reason.label()])
+                .inc_by(grown(now.rebalances[at], before.rebalances[at]));
+        }
+        for (reason, count) in &now.consumer_rebalances {
+            let before = before.consumer_rebalances.get(reason).copied();
+            self.rebalances
+                .with_label_values(&["consumer", reason])
+                .inc_by(grown(*count, before.unwrap_or(0)));
+        }
+        for ms in rebalances_ms {
+            self.rebalance_seconds.observe(*ms as f64 / 1_000.0);
+        }
+        self.offset_commits
+            .inc_by(grown(now.offset_commits, before.offset_commits));
+        self.offset_deletions
+            .inc_by(grown(now.offset_deletions, before.offset_deletions));
+        self.offset_expirations
+            .inc_by(grown(now.offset_expirations, before.offset_expirations));
+    }
+
+    /// Shows what all coordinators have now.
+    pub(crate) fn show(&self, all: &[GroupStats]) {
+        self.groups.reset();
+        for (kind, state) in GROUP_STATES {
+            self.groups.with_label_values(&[kind, state]).set(0);
+        }
+        let as_gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        for (kind, state, count) in all.iter().flat_map(|stats| &stats.groups) {
+            self.groups
+                .with_label_values(&[*kind, *state])
+                .add(as_gauge(*count));
+        }
+        self.members
+            .set(as_gauge(all.iter().map(|stats| stats.members).sum()));
+        self.offsets
+            .set(as_gauge(all.iter().map(|stats| stats.offsets).sum()));
+    }
 }
 
 impl NetworkMetrics {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::{CoordinatorRecord, Decision, GroupError, GroupShard, Reply, Ticket};
+use coordinator::{CoordinatorRecord, Decision, GroupError, GroupShard, GroupStats, Reply, Ticket};
 use foldhash::HashMap;
 use storage::{AppendError, AppendJob, Appended, Origin};
 use tokio::sync::{mpsc, oneshot};
@@ -49,6 +49,7 @@ pub(super) async fn run(
         next_ticket: 0,
         view: ViewChanges::default(),
         view_due: None,
+        reported: GroupStats::default(),
     };
     owner.shard.loaded(owner.time.now_ms());
     loop {
@@ -136,7 +137,7 @@ fn refuse(message: Message, error: GroupError) {
         Message::Event { answer, .. } => drop(answer.send(Err(error))),
         Message::Question(question) => question(Err(error)),
         // Whoever loads later reads the topics as they are then.
-        Message::TopicsDeleted(_) => {}
+        Message::Report(_) | Message::TopicsDeleted(_) => {}
     }
 }
 
@@ -178,6 +179,8 @@ struct Owner {
     next_ticket: u64,
     view: ViewChanges,
     view_due: Option<Instant>,
+    /// What the metrics have counted.
+    reported: GroupStats,
 }
 
 impl Owner {
@@ -202,6 +205,7 @@ impl Owner {
                 self.carry_out(decision).await;
             }
             Message::Question(question) => question(Ok((&mut self.shard, &topics))),
+            Message::Report(answer) => drop(answer.send(self.report())),
             Message::TopicsDeleted(gone) => self.shard.topics_deleted(now_ms, &gone),
         }
     }
@@ -212,6 +216,15 @@ impl Owner {
             self.shard.set_options(config.groups.clone());
             self.config = config;
         }
+    }
+
+    fn report(&mut self) -> GroupStats {
+        let stats = self.shard.stats();
+        let rebalances_ms = self.shard.take_rebalance_durations_ms();
+        let metrics = &self.ctx.metrics.groups;
+        metrics.add(&self.reported, &stats, &rebalances_ms);
+        self.reported = stats.clone();
+        stats
     }
 
     async fn tick(&mut self) {
@@ -310,6 +323,7 @@ impl Owner {
 
     /// Somebody else coordinates these groups now, or nobody does.
     async fn give_up(mut self) {
+        self.report();
         let now_ms = self.time.now_ms();
         let replies = self.shard.unload(now_ms, &GroupError::NotCoordinator);
         self.answer(replies);
