@@ -248,15 +248,9 @@ async fn decode_handle_encode<H: Handler>(
     head: RequestHead,
     body: Bytes,
 ) -> Answer {
-    let request = match decode::<H::Request>(&head, body) {
-        Ok(request) => request,
+    let call = match call(connection, &head, body) {
+        Ok(call) => call,
         Err(close) => return close,
-    };
-    let call = Call {
-        request,
-        version: head.api_version,
-        client_id: head.client_id.clone(),
-        connection,
     };
     let response = H::handle(&ctx, call).await;
     encode(&response, &head, head.api_version)
@@ -268,20 +262,27 @@ async fn decode_take_up_wait<H: WaitingHandler>(
     head: RequestHead,
     body: Bytes,
 ) -> Answer {
-    let request = match decode::<H::Request>(&head, body) {
-        Ok(request) => request,
+    let call = match call(connection, &head, body) {
+        Ok(call) => call,
         Err(close) => return close,
-    };
-    let call = Call {
-        request,
-        version: head.api_version,
-        client_id: head.client_id.clone(),
-        connection,
     };
     let response = H::take_up(&ctx, call).await;
     Answer::Later(Box::pin(async move {
         reply(&response.await, &head, head.api_version).map(Some)
     }))
+}
+
+fn call<R: Request>(
+    connection: Arc<ConnectionInfo>,
+    head: &RequestHead,
+    body: Bytes,
+) -> Result<Call<R>, Answer> {
+    Ok(Call {
+        request: decode(head, body)?,
+        version: head.api_version,
+        client_id: head.client_id.clone(),
+        connection,
+    })
 }
 
 /// Reads a request's body, or says why the connection must end.
