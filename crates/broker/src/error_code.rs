@@ -3,6 +3,7 @@
 
 use cluster::{
     AlterConfigError, ControllerError, CreatePartitionsError, CreateTopicError, DeleteTopicError,
+    ElectLeaderError, ReassignError,
 };
 use coordinator::GroupError;
 use storage::validate::InvalidBatch;
@@ -150,6 +151,31 @@ pub(crate) fn for_alter_config(error: &AlterConfigError) -> ResponseError {
 
 /// What a client should do about a group that refuses. Those APIs whose older versions know fewer codes say so in their
 /// handlers.
+pub(crate) fn for_elect_leader(error: &ElectLeaderError) -> ResponseError {
+    match error {
+        ElectLeaderError::UnknownTopic { .. } | ElectLeaderError::UnknownPartition { .. } => {
+            ResponseError::UnknownTopicOrPartition
+        }
+        ElectLeaderError::NotNeeded => ResponseError::ElectionNotNeeded,
+        ElectLeaderError::PreferredNotAvailable => ResponseError::PreferredLeaderNotAvailable,
+        ElectLeaderError::NoneEligible => ResponseError::EligibleLeadersNotAvailable,
+    }
+}
+
+pub(crate) fn for_reassign(error: &ReassignError) -> ResponseError {
+    match error {
+        ReassignError::UnknownTopic { .. } | ReassignError::UnknownPartition { .. } => {
+            ResponseError::UnknownTopicOrPartition
+        }
+        ReassignError::NotInProgress => ResponseError::NoReassignmentInProgress,
+        ReassignError::NoReplicas
+        | ReassignError::UnknownBroker { .. }
+        | ReassignError::RepeatedBroker { .. }
+        | ReassignError::NowhereToGo { .. } => ResponseError::InvalidReplicaAssignment,
+        ReassignError::ReplicationFactorChange { .. } => ResponseError::InvalidReplicationFactor,
+    }
+}
+
 pub(crate) fn for_group(error: &GroupError) -> ResponseError {
     match error {
         GroupError::InvalidGroupId => ResponseError::InvalidGroupId,

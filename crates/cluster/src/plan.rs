@@ -4,9 +4,11 @@
 pub(crate) mod configs;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod elect;
 pub(crate) mod expand;
 pub(crate) mod names;
 pub(crate) mod placement;
+pub(crate) mod reassign;
 pub(crate) mod registration;
 pub(crate) mod unfinished;
 

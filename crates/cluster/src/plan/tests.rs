@@ -142,6 +142,14 @@ fn automatic(name: &str, partitions: i32, replication_factor: i32) -> NewTopic {
     }
 }
 
+/// A topic of one partition on broker 0, and a broker 1 without any.
+pub(super) fn image_with_a_topic(name: &str) -> ClusterImage {
+    let mut memory = Memory::with_brokers(&[None]);
+    assert_eq!(memory.create(&[automatic(name, 1, 1)]), [Ok(())]);
+    memory.start_broker(1, None, true);
+    memory.image
+}
+
 #[test]
 fn small_topics_share_transactions_and_a_large_one_has_its_own() {
     let memory = Memory::with_brokers(&[None]);
