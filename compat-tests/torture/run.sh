@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # suite: own
-# run.sh [kill [--rounds N] [--seed N] | full-disk | full-disk-restart | enospc]   without a scenario: all.
+# run.sh [kill [--rounds N] [--seed N] | groups [--rounds N] [--seed N] | full-disk | full-disk-restart | enospc]   without a scenario: all.
 # The full disk is a small tmpfs, which takes root to mount.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,9 +17,9 @@ torture() { PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here/../lib "$python" "$here/t
 
 [ $# = 0 ] || { torture "$@"; exit; }
 passed=0 failed=0 skipped=0
-for scenario in kill full-disk full-disk-restart enospc; do
+for scenario in kill groups full-disk full-disk-restart enospc; do
   probe=$(mktemp -d)
-  if [ "$scenario" != kill ] && ! mount -t tmpfs -o size=1m tmpfs "$probe" 2> /dev/null; then
+  if [[ $scenario != @(kill|groups) ]] && ! mount -t tmpfs -o size=1m tmpfs "$probe" 2> /dev/null; then
     echo "SKIPPED $scenario: mounting a tmpfs takes root"
     ((++skipped))
   elif torture "$scenario"; then
