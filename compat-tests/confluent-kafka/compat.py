@@ -2,10 +2,12 @@
 import time
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka import (Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer,
+                             TopicCollection, TopicPartition)
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource,
                                    NewPartitions, NewTopic, OffsetSpec, ResourceType)
 
+from groups import HEARTBEAT_MS, METADATA_MAX_AGE_MS, SESSION_TIMEOUT_MS, Described
 from steps import BOOTSTRAP, DEADLINE_S, INVALID_PARTITIONS, PARTITIONS, Client, Record, Refused, Wrong, refused
 
 OPS = {"set": AlterConfigOpType.SET, "delete": AlterConfigOpType.DELETE,
@@ -27,8 +29,69 @@ def fresh_admin():
     return AdminClient({"bootstrap.servers": BOOTSTRAP})
 
 
+def read(message):
+    return Record(message.partition(), message.timestamp()[1], message.key(), message.value(),
+                  [tuple(header) for header in message.headers() or []], message.offset(), message.topic())
+
+
+class GroupConsumer:
+    """What lib/members.py asks of a consumer."""
+
+    def __init__(self, group, topics, client_id, instance_id, protocol, reset):
+        settings = {"bootstrap.servers": BOOTSTRAP, "group.id": group, "client.id": client_id, "group.protocol": protocol,
+                    "enable.auto.commit": False, "auto.offset.reset": {"none": "error"}.get(reset, reset),
+                    "metadata.max.age.ms": METADATA_MAX_AGE_MS, "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS}
+        if protocol == "classic":
+            settings |= {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": HEARTBEAT_MS}
+        if instance_id:
+            settings["group.instance.id"] = instance_id
+        self.rebalances = 0
+        self.consumer = Consumer(settings)
+        self.consumer.subscribe(topics, on_assign=self.assigned)
+
+    def assigned(self, _consumer, _partitions):
+        self.rebalances += 1
+
+    def poll(self):
+        messages = self.consumer.consume(500, timeout=0.1)
+        for message in messages:
+            if message.error():
+                raise Refused(message.error().code(), message.error().str())
+        return [read(message) for message in messages]
+
+    def owned(self):
+        return {(place.topic, place.partition) for place in self.consumer.assignment()}
+
+    def commit(self, offsets=None):
+        try:
+            if offsets is None:
+                self.consumer.commit(asynchronous=False)
+                return
+            places = [TopicPartition(*place, offset, text) for place, (offset, text) in offsets.items()]
+            for place in self.consumer.commit(offsets=places, asynchronous=False):
+                if place.error:
+                    raise KafkaException(place.error)
+        except KafkaException as error:
+            raise Refused(error.args[0].code(), error.args[0].str()) from error
+
+    def seek(self, topic, partition, offset):
+        self.consumer.seek(TopicPartition(topic, partition, offset))
+
+    def offset_at(self, topic, partition, ms):
+        return self.consumer.offsets_for_times([TopicPartition(topic, partition, ms)], timeout=DEADLINE_S)[0].offset
+
+    def member_id(self):
+        return self.consumer.memberid()
+
+    def close(self):
+        self.consumer.close()
+
+
 class Confluent(Client):
     name = "confluent-kafka"
+    cannot = {"group-delete-offsets": "the Python client has no call for it",
+              "admin-log-dirs": "the Python client has no call for it",
+              "admin-quotas": "the Python client has no call for it"}
 
     def __init__(self):
         super().__init__()
@@ -105,9 +168,7 @@ class Confluent(Client):
         while len(ended) < len(starts) and time.monotonic() < deadline:
             for message in consumer.consume(500, timeout=0.2):
                 if message.error() is None:
-                    headers = message.headers() or []
-                    records.append(Record(message.partition(), message.timestamp()[1], message.key(), message.value(),
-                                          [tuple(header) for header in headers], message.offset()))
+                    records.append(read(message))
                 elif message.error().code() == KafkaError._PARTITION_EOF:
                     ended.add(message.partition())
                 else:
@@ -152,6 +213,54 @@ class Confluent(Client):
     def delete_records(self, topic, partition, before):
         admin = fresh_admin()
         return answer(admin.delete_records([TopicPartition(topic, partition, before)])).low_watermark
+
+    def member(self, group, topics, *, pattern=None, client_id="compat", instance_id=None, protocol="classic", reset="earliest"):
+        return GroupConsumer(group, topics or [pattern], client_id, instance_id, protocol, reset)
+
+    def committed(self, group, topic):
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(PARTITIONS)])
+        found = answer(self.admin.list_consumer_group_offsets([asked])).topic_partitions
+        return {place.partition: (place.offset, place.metadata or "") for place in found if place.offset >= 0}
+
+    def groups(self):
+        listed = answer({0: self.admin.list_consumer_groups()}).valid
+        return {group.group_id: (group.state.name, group.type.name) for group in listed}
+
+    def describe_group(self, group):
+        described = answer(self.admin.describe_consumer_groups([group]))
+        return Described(described.state.name, described.partition_assignor,
+                         [(member.client_id, member.host, {(p.topic, p.partition) for p in member.assignment.topic_partitions})
+                          for member in described.members])
+
+    def alter_offsets(self, group, offsets):
+        places = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        altered = answer(self.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)]))
+        for place in altered.topic_partitions:
+            if place.error:
+                raise Refused(place.error.code(), place.error.str())
+
+    def delete_group(self, group):
+        answer(self.admin.delete_consumer_groups([group]))
+
+    def ends(self, topic):
+        found = []
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+            admin = fresh_admin()
+            asked = admin.list_offsets({TopicPartition(topic, p): spec for p in range(PARTITIONS)})
+            found.append({place.partition: future.result(DEADLINE_S).offset for place, future in asked.items()})
+        return {partition: (found[0][partition], found[1][partition]) for partition in range(PARTITIONS)}
+
+    def broker(self):
+        return ConfigResource(ResourceType.BROKER, str(self.describe(self.topic("zstd"))[0][1]))
+
+    def broker_configs(self):
+        return {name: entry.value for name, entry in answer(self.admin.describe_configs([self.broker()])).items()}
+
+    def alter_broker(self, key, value):
+        resource = self.broker()
+        operation = OPS["delete" if value is None else "set"]
+        resource.add_incremental_config(ConfigEntry(key, value, incremental_operation=operation))
+        answer(self.admin.incremental_alter_configs([resource]))
 
 
 Confluent().main_loop()

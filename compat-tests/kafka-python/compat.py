@@ -1,39 +1,25 @@
-"""The common steps with kafka-python, which speaks the protocol in Python alone."""
+"""The common steps with kafka-python 3, which speaks the protocol in Python alone."""
 import re
-import time
 
-import kafka
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from groups import Described
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka import errors
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import KafkaError
-
-from steps import BOOTSTRAP, DEADLINE_S, UNKNOWN_TOPIC, Client, Record, Refused, Wrong
+from kafka_python import KafkaPythonClient, answer
+from steps import PARTITIONS, UNKNOWN_TOPIC, Refused, Wrong
 
 SPECS = {"earliest": OffsetSpec.EARLIEST, "latest": OffsetSpec.LATEST, "max": OffsetSpec.MAX_TIMESTAMP}
 
 
-def answer(call, *args, **named):
-    """The client's own errors carry the broker's code as `errno`."""
-    try:
-        return call(*args, **named)
-    except KafkaError as error:
-        raise Refused(getattr(error, "errno", -1), repr(error)) from error
+def all_taken(results):
+    """What the admin client answers per item is a class of errors."""
+    for place, error in results.items():
+        if error is not errors.NoError:
+            raise Refused(error.errno, f"{place}")
 
 
-class KafkaPython(Client):
+class KafkaPython(KafkaPythonClient):
     name = "kafka-python"
-
-    def __init__(self):
-        super().__init__()
-        self.admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
-
-    def version(self):
-        return kafka.__version__
-
-    def record(self, i):
-        # The client refuses a header without a value before it sends anything.
-        common = super().record(i)
-        return common._replace(headers=[(name, value or b"") for name, value in common.headers])
 
     def create(self, topic, partitions, configs, replication=1):
         wanted = {"num_partitions": partitions, "replication_factor": replication, "configs": configs}
@@ -72,55 +58,6 @@ class KafkaPython(Client):
     def delete(self, topics):
         answer(self.admin.delete_topics, topics)
 
-    def produce(self, topic, records, codec="none", acks="all", idempotent=True):
-        producer = KafkaProducer(bootstrap_servers=BOOTSTRAP, acks=acks if acks == "all" else int(acks), linger_ms=5,
-                                 compression_type=None if codec == "none" else codec, enable_idempotence=idempotent)
-        try:
-            sent = [answer(producer.send, topic, record.value, record.key, record.headers, record.partition,
-                           record.timestamp) for record in records]
-            producer.flush(DEADLINE_S)
-            return [answer(future.get, DEADLINE_S).offset for future in sent]
-        finally:
-            producer.close(timeout=1)
-
-    def consumer(self):
-        return KafkaConsumer(bootstrap_servers=BOOTSTRAP, auto_offset_reset="none", enable_auto_commit=False,
-                             allow_auto_create_topics=False)
-
-    def consume(self, topic, starts, count):
-        consumer, records = self.consumer(), []
-        partitions = [TopicPartition(topic, partition) for partition in starts]
-        consumer.assign(partitions)
-        for partition in partitions:
-            consumer.seek(partition, starts[partition.partition])
-        deadline = time.monotonic() + DEADLINE_S
-        while len(records) < count and time.monotonic() < deadline:
-            for batch in answer(consumer.poll, 200).values():
-                records += [Record(r.partition, r.timestamp, r.key, r.value, list(r.headers), r.offset) for r in batch]
-        records += [r for batch in consumer.poll(100).values() for r in batch]
-        consumer.close()
-        return records
-
-    def read_at(self, topic, partition, offset):
-        consumer = self.consumer()
-        consumer.assign([TopicPartition(topic, partition)])
-        consumer.seek(TopicPartition(topic, partition), offset)
-        deadline = time.monotonic() + DEADLINE_S
-        try:
-            while time.monotonic() < deadline:
-                if found := answer(consumer.poll, 200):
-                    return found
-        finally:
-            consumer.close()
-        raise Wrong("neither a record nor an error")
-
-    def watermarks(self, topic, partition):
-        consumer, asked = self.consumer(), TopicPartition(topic, partition)
-        try:
-            return consumer.beginning_offsets([asked])[asked], consumer.end_offsets([asked])[asked]
-        finally:
-            consumer.close()
-
     def look_up(self, topic, partition, spec):
         asked = TopicPartition(topic, partition)
         found = answer(self.admin.list_partition_offsets, {asked: SPECS.get(spec, spec)})[asked]
@@ -136,6 +73,61 @@ class KafkaPython(Client):
         asked = TopicPartition(topic, partition)
         deleted = answer(self.admin.delete_records, {asked: before})[asked]
         return deleted["low_watermark"]
+
+    def committed(self, group, topic):
+        asked = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        found = answer(self.admin.list_group_offsets, {group: asked})[group]
+        return {place.partition: (at.offset, at.metadata) for place, at in found.items() if at.offset >= 0}
+
+    def groups(self):
+        return {group["group_id"]: (group["group_state"], group["group_type"]) for group in answer(self.admin.list_groups)}
+
+    def describe_group(self, group):
+        described = answer(self.admin.describe_groups, [group])[group]
+        return Described(described["group_state"], described["protocol_data"], [
+            (member["client_id"], member["client_host"],
+             {(topic["topic"], p) for topic in member["member_assignment"]["assigned_partitions"] for p in topic["partitions"]})
+            for member in described["members"]])
+
+    def alter_offsets(self, group, offsets):
+        wanted = {TopicPartition(*place): OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()}
+        all_taken(answer(self.admin.alter_group_offsets, group, wanted))
+
+    def delete_offsets(self, group, places):
+        all_taken(answer(self.admin.delete_group_offsets, group, [TopicPartition(*place) for place in places]))
+
+    def delete_group(self, group):
+        # The admin client answers with the name of the error's class.
+        word = answer(self.admin.delete_groups, [group])[group]
+        if word != "OK":
+            raise Refused(getattr(errors, word).errno, word)
+
+    def log_dirs(self):
+        return {(topic["name"], partition["partition_index"]): partition["partition_size"]
+                for broker in answer(self.admin.describe_log_dirs) for path in broker["log_dirs"]
+                for topic in path["topics"] for partition in topic["partitions"]}
+
+    def ends(self, topic):
+        found = []
+        for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST):
+            asked = {TopicPartition(topic, partition): spec for partition in range(PARTITIONS)}
+            found.append({place.partition: at.offset for place, at in answer(self.admin.list_partition_offsets, asked).items()})
+        return {partition: (found[0][partition], found[1][partition]) for partition in range(PARTITIONS)}
+
+    def broker(self):
+        return str(self.describe(self.topic("zstd"))[0][1])
+
+    def broker_configs(self):
+        resource = ConfigResource(ConfigResourceType.BROKER, self.broker())
+        (described,) = answer(self.admin.describe_configs, [resource], config_filter="all")["broker"].values()
+        return {name: entry["value"] for name, entry in described.items()}
+
+    def alter_broker(self, key, value):
+        change = {key: ("DELETE", None) if value is None else ("SET", value)}
+        resource = ConfigResource(ConfigResourceType.BROKER, self.broker(), change)
+        (result,) = answer(self.admin.alter_configs, [resource], raise_on_unknown=False)["broker"].values()
+        if result != "OK":
+            raise Wrong(f"altering {key}: {result}")
 
 
 KafkaPython().main_loop()

@@ -4,79 +4,24 @@ A client is a subclass of Client with its own words for each operation. What a c
 `cannot` with the reason, and printed as skipped; a step may also be overridden where a client can do a part of it.
 """
 import os
+import sys
 import time
-from typing import NamedTuple, Optional
 
 import wire
+from checks import BOOTSTRAP, DEADLINE_S, PARTITIONS, Record, Refused, Wrong, end_of, equal, refused, until
+from admin import AdminSteps
+from groups import GroupSteps
+from members import serve_victim
 
-BOOTSTRAP = os.environ.get("BOOTSTRAP", "127.0.0.1:9092")
-COUNT, PARTITIONS = 300, 3
+COUNT = 300
 # The record that carries the latest timestamp; it is neither the last of its partition nor of the topic.
 LATEST = 150
 BASE_MS = int(time.time() * 1000) - 600_000
-DEADLINE_S = 30
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 # Kafka's error codes that the steps expect.
 OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC, MESSAGE_TOO_LARGE, INVALID_TOPIC, INVALID_TIMESTAMP = 1, 3, 10, 17, 32
 TOPIC_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION, INVALID_CONFIG = 36, 37, 38, 40
-
-
-class Wrong(Exception):
-    """A wrong answer; its text is the whole report."""
-
-
-class Refused(Exception):
-    """The broker answered with a Kafka error code."""
-
-    def __init__(self, code, text=""):
-        super().__init__(f"error {code} {text}")
-        self.code = code
-
-
-class Record(NamedTuple):
-    partition: int
-    timestamp: Optional[int]
-    key: Optional[bytes]
-    value: Optional[bytes]
-    headers: list
-    offset: Optional[int] = None
-
-
-def equal(what, expected, actual):
-    if expected != actual:
-        raise Wrong(f"{what}: expected {expected!r}, got {actual!r}")
-
-
-def refused(code, what, call, *args, **named):
-    try:
-        result = call(*args, **named)
-    except Refused as error:
-        equal(f"{what}: error code", code, error.code)
-        return
-    raise Wrong(f"{what}: expected error {code}, got success {result!r}")
-
-
-def until(what, expected, actual):
-    """Metadata may trail the controller's answer; the change itself must come."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            last = actual()
-        except Refused as error:
-            last = error.code
-        if last == expected:
-            return
-        if time.monotonic() > deadline:
-            equal(what, expected, last)
-        time.sleep(0.05)
-
-
-def end_of(topic, partition):
-    try:
-        return wire.end_offset(BOOTSTRAP, topic, partition)
-    except wire.Wrong as wrong:
-        return str(wrong)
 
 
 def timestamp(i):
@@ -111,7 +56,7 @@ def noise(count):
     return bytes(data)
 
 
-class Client:
+class Client(GroupSteps, AdminSteps):
     name = "client"
     cannot = {}
     # Over how many partitions the records are dealt out, one after the other.
@@ -193,10 +138,14 @@ class Client:
         yield "error-invalid-name", self.invalid_name
         yield "error-bad-config", self.bad_config
         yield "delete-records", self.delete_some_records
+        yield from self.group_steps()
+        yield from self.admin_steps()
         yield "delete-topics", lambda: self.delete(self.created)
         yield "error-deleted-topic", self.deleted_topic
 
     def main_loop(self):
+        if sys.argv[1:2] == ["victim"]:
+            serve_victim(self.member, *sys.argv[2:])
         print(f"client {self.name} {self.version()}", flush=True)
         for name, step in self.steps():
             if name in self.cannot:

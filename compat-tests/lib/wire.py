@@ -17,6 +17,7 @@ import sys
 import time
 
 CREATE_TOPICS, DELETE_TOPICS, METADATA, LIST_OFFSETS, API_VERSIONS = 19, 20, 3, 2, 18
+OFFSET_FETCH, LEAVE_GROUP = 9, 13
 
 
 class Wrong(Exception):
@@ -157,6 +158,31 @@ def wait_offset(bootstrap, topic, partition, offset, seconds):
         if time.monotonic() > deadline:
             raise Wrong(f"{topic}-{partition} reached offset {reached}, not {offset}, within {seconds} s")
         time.sleep(0.01)
+
+
+def committed(bootstrap, group, topic, partitions):
+    """{partition: (offset, metadata)} of those that have a committed offset."""
+    wanted = array([string(topic) + array([struct.pack(">i", partition) for partition in partitions])])
+    with connect(bootstrap) as sock:
+        answer = Reader(exchange(sock, OFFSET_FETCH, 1, string(group) + wanted))
+    answer.take("i"), answer.string()
+    found = {}
+    for _ in range(answer.take("i")):
+        partition, offset, metadata, code = answer.take("i"), answer.take("q"), answer.string(), answer.take("h")
+        if code:
+            raise Wrong(f"OffsetFetch {group} {topic}-{partition}: error {code}")
+        if offset >= 0:
+            found[partition] = (offset, metadata)
+    return found
+
+
+def leave_group(bootstrap, group, member_id):
+    """Removes a member as its own last word would, while it knows nothing of it."""
+    with connect(bootstrap) as sock:
+        answer = Reader(exchange(sock, LEAVE_GROUP, 0, string(group) + string(member_id)))
+    code = answer.take("h")
+    if code:
+        raise Wrong(f"LeaveGroup {group}: error {code}")
 
 
 def unsupported_version(bootstrap):
