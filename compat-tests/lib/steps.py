@@ -91,6 +91,17 @@ class Client(GroupSteps, AdminSteps):
     def record(self, i):
         return Record(i % self.spread, timestamp(i), key(i), value(i), headers(i))
 
+    def replaced(self, topic, ops):
+        """All that is to be set on the topic after the changes, for clients that know AlterConfigs alone, which sets all anew."""
+        wanted = self.set_on(topic)
+        for op, key, text in ops:
+            words = [word for word in wanted.pop(key, "").split(",") if word and word != text]
+            if op in ("set", "append"):
+                words = [text] if op == "set" else [*words, text]
+            if op != "delete":
+                wanted[key] = ",".join(words)
+        return wanted
+
     def topic(self, kind):
         return f"{self.run_id}-{kind}"
 
