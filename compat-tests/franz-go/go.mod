@@ -12,3 +12,7 @@ require (
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 )
+
+require tidewater/compat-tests/steps v0.0.0
+
+replace tidewater/compat-tests/steps => ../lib/go

@@ -1,0 +1,3 @@
+module tidewater/compat-tests/steps
+
+go 1.26.0
