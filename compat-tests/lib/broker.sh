@@ -1,7 +1,7 @@
 # Sourced after common.sh: starts, stops and kills the broker under test.
 #   BROKER          tidewater (default) or apache-kafka, to hold a test against the real thing
 #   TIDEWATER_BIN   the tidewater to run; default: the newest of this checkout's release and debug builds
-#   BROKER_SET      more settings for tidewater, key=value separated by blanks
+#   BROKER_SET      more settings for the broker, key=value separated by blanks
 broker_pid=
 
 tidewater_bin() {
