@@ -32,8 +32,14 @@ const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// Longer than anything here takes; a test that waits for this has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn broker() -> TestBroker {
-    let broker = TestBroker::start_with(&[("group.initial.rebalance.delay.ms", "0")]).await;
+pub(crate) async fn broker() -> TestBroker {
+    broker_with(&[]).await
+}
+
+/// With a topic, and coordinators that have loaded.
+pub(crate) async fn broker_with(overrides: &[(&str, &str)]) -> TestBroker {
+    let quick = [("group.initial.rebalance.delay.ms", "0")];
+    let broker = TestBroker::start_with(&[&quick, overrides].concat()).await;
     let mut client = broker.client().await;
     client.create_topic("orders", 3, &[]).await;
     assert_eq!(find(&mut client, "any").await.coordinators[0].error_code, 0);
@@ -67,7 +73,7 @@ async fn find(client: &mut Client, group: &str) -> FindCoordinatorResponse {
 }
 
 /// A member of a classic group on a connection of its own.
-struct Member {
+pub(crate) struct Member {
     client: Client,
     group: &'static str,
     id: StrBytes,
@@ -76,7 +82,7 @@ struct Member {
 }
 
 impl Member {
-    async fn new(broker: &TestBroker, group: &'static str) -> Self {
+    pub(crate) async fn new(broker: &TestBroker, group: &'static str) -> Self {
         Self {
             client: broker.client().await,
             group,
@@ -140,7 +146,7 @@ impl Member {
     }
 
     /// Joins as the only member and assigns itself everything.
-    async fn settle(&mut self) {
+    pub(crate) async fn settle(&mut self) {
         assert_eq!(self.join().await.error_code, 0);
         let me = self.id.clone();
         assert_eq!(self.sync(&[(&me, "all")]).await.error_code, 0);
@@ -161,7 +167,7 @@ impl Member {
         reached.expect("the heartbeat's answer changes");
     }
 
-    async fn leave(&mut self) -> LeaveGroupResponse {
+    pub(crate) async fn leave(&mut self) -> LeaveGroupResponse {
         let member = MemberIdentity::default().with_member_id(self.id.clone());
         let request = LeaveGroupRequest::default()
             .with_group_id(group_id(self.group))
@@ -193,7 +199,7 @@ fn subscription(topic: &str) -> Bytes {
     bytes.into()
 }
 
-fn commit_request(
+pub(crate) fn commit_request(
     group: &str,
     topic: &str,
     partitions: &[(i32, i64, &str)],
@@ -218,7 +224,11 @@ fn commit_request(
 }
 
 /// The code of each partition.
-async fn committed(client: &mut Client, request: &OffsetCommitRequest, version: i16) -> Vec<i16> {
+pub(crate) async fn committed(
+    client: &mut Client,
+    request: &OffsetCommitRequest,
+    version: i16,
+) -> Vec<i16> {
     let answer = client.call_at(request, version).await;
     let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
     partitions.map(|partition| partition.error_code).collect()
@@ -282,7 +292,7 @@ async fn describe(client: &mut Client, group: &str) -> DescribedGroup {
     client.call(&request).await.groups.remove(0)
 }
 
-async fn delete_group(client: &mut Client, group: &str) -> i16 {
+pub(crate) async fn delete_group(client: &mut Client, group: &str) -> i16 {
     let request = DeleteGroupsRequest {
         groups_names: vec![group_id(group)],
         ..DeleteGroupsRequest::default()
@@ -378,7 +388,7 @@ async fn metrics_tell_groups_by_state_and_why_they_rebalanced() {
             "tidewater_groups{state=\"Stable\",type=\"consumer\"} 0",
             "tidewater_group_members 1",
             "tidewater_group_rebalances_total{reason=\"member_joined\",type=\"classic\"} 1",
-            "tidewater_group_rebalance_seconds_count 1",
+            "tidewater_group_rebalance_seconds_count{reason=\"member_joined\",type=\"classic\"} 1",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }

@@ -8,6 +8,7 @@ mod configs;
 mod differential;
 mod fetch;
 mod groups;
+mod metrics;
 mod placement;
 mod produce;
 mod restart;

@@ -12,13 +12,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use parking_lot::RwLock;
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::Registry;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::context::Context;
+use crate::metrics::scrape;
 
 /// Changes the live log filter; the embedder owns the subscriber, so it owns this too.
 pub type SetLogFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
@@ -64,33 +65,10 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         Stage::Serving(ctx) => Some(Arc::clone(ctx)),
         _ => None,
     };
-    if let Some(ctx) = ctx {
-        refresh(&ctx);
-        ctx.groups.report(&ctx).await;
-    }
-    let mut text = Vec::new();
-    match TextEncoder::new().encode(&admin.registry.gather(), &mut text) {
-        Ok(()) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+    match scrape::page(admin.registry, ctx).await {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
-}
-
-/// Gauges that are only worth computing when somebody looks.
-fn refresh(ctx: &Context) {
-    let table = ctx.topics.table();
-    let partitions: usize = table
-        .iter()
-        .map(|topic| topic.local_partitions().count())
-        .sum();
-    let as_gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-    ctx.metrics.topics.set(as_gauge(table.len()));
-    ctx.metrics.partitions.set(as_gauge(partitions));
-    ctx.metrics
-        .fetch_sessions
-        .set(as_gauge(ctx.fetch_sessions.len()));
-    ctx.metrics
-        .memory_available_bytes
-        .set(as_gauge(ctx.memory.available()));
 }
 
 /// Why the broker is not ready, in words; empty when it is.

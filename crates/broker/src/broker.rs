@@ -149,7 +149,12 @@ impl Broker {
         let ctx = Arc::new(Context {
             node_id: config.node_id,
             controller,
-            topics: Topics::new(config.node_id, Arc::clone(&store), waiters),
+            topics: Topics::new(
+                config.node_id,
+                Arc::clone(&store),
+                waiters,
+                Arc::clone(&metrics.traffic),
+            ),
             store,
             groups: Groups::new(tasks.clone()),
             fetch_sessions: FetchSessions::new(config.fetch_sessions_max, random_id()),

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod layers;
 pub mod listeners;
 mod memory;
+mod metrics;
 mod sources;
 pub mod topic;
 pub mod value;
@@ -28,6 +29,7 @@ use self::layers::{Layers, Origin, Setting};
 use self::listeners::EndPoint;
 
 pub use self::listeners::{Advertised, Listener, SecurityProtocol};
+pub use self::metrics::{MetricsLevel, MetricsOptions};
 pub use self::sources::Sources;
 pub use self::topic::TopicSettings;
 pub use self::value::ConfigError;
@@ -135,6 +137,8 @@ pub struct Config {
     pub groups: coordinator::GroupOptions,
     /// The topic that keeps them.
     pub offsets_topic: OffsetsTopic,
+    /// What `/metrics` shows.
+    pub metrics: MetricsOptions,
     /// The store's options; the cluster's id is filled in by `store_options`.
     pub store: storage::StoreOptions,
     layers: Layers,
@@ -309,6 +313,7 @@ impl Config {
             groups: coordinator::GroupOptions::default(),
             offsets_topic: OffsetsTopic::default(),
             describe_partitions_max: 0,
+            metrics: MetricsOptions::default(),
             store: storage::StoreOptions::new(Vec::new(), "", 0),
             layers: Layers::default(),
             allow_unknown,

@@ -3,6 +3,7 @@
 //! What groups are is the `coordinator` crate's business. Here its decisions are stored in the partition's log and answered,
 //! one after the other, and its deadlines are slept for.
 
+pub(crate) mod lag;
 mod load;
 mod task;
 
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::lag::GroupRow;
 use crate::clock;
 use crate::context::Context;
 use crate::tasks::Tasks;
@@ -65,8 +67,19 @@ enum Message {
     },
     Question(Question),
     /// Counts what happened since the last time into the metrics, and says how things are.
-    Report(oneshot::Sender<GroupStats>),
+    Report {
+        /// Whether to look at every group by itself.
+        each: bool,
+        answer: oneshot::Sender<Report>,
+    },
     TopicsDeleted(Vec<(String, Uuid)>),
+}
+
+/// How a coordinator's groups are.
+struct Report {
+    stats: GroupStats,
+    /// Empty where they were not asked for.
+    groups: Vec<GroupRow>,
 }
 
 /// An answer on its way.
@@ -140,23 +153,29 @@ impl Groups {
         now.running.values().map(|one| one.handle.clone()).collect()
     }
 
-    /// Brings the metrics of groups up to date. Coordinators that are loading, or too busy to answer for a while, are left out.
-    pub(crate) async fn report(&self, ctx: &Context) {
+    /// Brings the metrics of groups up to date, and returns the groups in the order of their ids if they are asked for `each`
+    /// by itself. Coordinators that are loading, or too busy to answer for a while, are left out.
+    pub(crate) async fn report(&self, ctx: &Context, each: bool) -> Vec<GroupRow> {
         let mut pending = Vec::new();
         for handle in self.all() {
             let (answer, receiver) = oneshot::channel();
-            if handle.mailbox.try_send(Message::Report(answer)).is_ok() {
+            let report = Message::Report { each, answer };
+            if handle.mailbox.try_send(report).is_ok() {
                 pending.push(receiver);
             }
         }
         let deadline = clock::monotonic() + REPORT_MAX;
         let mut all = Vec::with_capacity(pending.len());
+        let mut groups = Vec::new();
         for receiver in pending {
-            if let Ok(Ok(stats)) = tokio::time::timeout_at(deadline, receiver).await {
-                all.push(stats);
+            if let Ok(Ok(report)) = tokio::time::timeout_at(deadline, receiver).await {
+                all.push(report.stats);
+                groups.extend(report.groups);
             }
         }
         ctx.metrics.groups.show(&all);
+        groups.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        groups
     }
 
     /// Starts coordinators for partitions of the offsets topic that are led here now, and stops those of others. Tells all

@@ -1,16 +1,33 @@
-//! The broker room's metrics, registered on the registry that the embedder passes in; nothing is process-global.
+//! The broker room's metrics; nothing is process-global.
+//!
+//! What happens is counted in counters on the registry that the embedder passes in, each found once and kept where it is
+//! counted. What is (offsets, sizes, lag) is read when somebody looks, and written to the page as it is read: `scrape`.
 
-use coordinator::{GroupStats, RebalanceReason};
+mod compat;
+mod groups;
+mod network;
+mod own;
+mod page;
+mod process;
+pub(crate) mod scrape;
+mod survey;
+pub(crate) mod traffic;
+
+use std::sync::Arc;
+
 use foldhash::{HashMap, HashMapExt};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
 use wire::ResponseError;
+use wire::batch::Codec;
 
+use self::groups::GroupMetrics;
+use self::network::NetworkMetrics;
+use self::process::RuntimeLoad;
+use self::traffic::Traffic;
 use crate::apis::APIS;
-use crate::net::connection::Ended;
-use crate::net::listener::ConnectionLimits;
 
 /// Request latency, seconds: the buckets of every latency histogram of this broker.
 const LATENCY_SECONDS: [f64; 14] = [
@@ -30,22 +47,46 @@ pub(crate) struct Metrics {
     pub(crate) fetch_sessions: IntGauge,
     pub(crate) memory_available_bytes: IntGauge,
     pub(crate) groups: GroupMetrics,
+    /// What goes through all topics.
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) waiting_fetches: IntGauge,
+    pub(crate) waiting_produces: IntGauge,
+    produced: [Produced; CODECS.len()],
+    runtime: RuntimeLoad,
     produce_refused: HashMap<i16, IntCounter>,
     produce_refused_other: IntCounter,
 }
 
-/// What the group coordinators of this broker have and do.
-pub(crate) struct GroupMetrics {
-    /// By type and state.
-    pub(crate) groups: IntGaugeVec,
-    pub(crate) members: IntGauge,
-    pub(crate) offsets: IntGauge,
-    /// By reason.
-    rebalances: IntCounterVec,
-    rebalance_seconds: Histogram,
-    offset_commits: IntCounter,
-    offset_deletions: IntCounter,
-    offset_expirations: IntCounter,
+/// Codecs by their number, as labels.
+const CODECS: [(Codec, &str); 5] = [
+    (Codec::None, "none"),
+    (Codec::Gzip, "gzip"),
+    (Codec::Snappy, "snappy"),
+    (Codec::Lz4, "lz4"),
+    (Codec::Zstd, "zstd"),
+];
+
+/// What was appended for producers with one codec.
+struct Produced {
+    batches: IntCounter,
+    records: IntCounter,
+    bytes: IntCounter,
+}
+
+/// Counts somebody who is there, for as long as it is kept.
+pub(crate) struct Present(IntGauge);
+
+impl Present {
+    pub(crate) fn at(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// One API's counters, looked up once.
@@ -54,15 +95,6 @@ pub(crate) struct ApiMetrics {
     pub(crate) refused: IntCounter,
     pub(crate) request_bytes: IntCounter,
     pub(crate) seconds: Histogram,
-}
-
-pub(crate) struct NetworkMetrics {
-    pub(crate) connections: IntGauge,
-    pub(crate) accepted: IntCounter,
-    /// By reason: closed by the peer, idle, stalled, refused, …
-    pub(crate) ended: IntCounterVec,
-    pub(crate) rejected: IntCounterVec,
-    pub(crate) sent_bytes: IntCounter,
 }
 
 impl Metrics {
@@ -141,6 +173,19 @@ impl Metrics {
                 "What is free of the request memory budget (queued.max.request.bytes).",
             )?,
             groups: GroupMetrics::register(registry)?,
+            traffic: Arc::default(),
+            waiting_fetches: gauge(
+                registry,
+                "tidewater_waiting_fetches",
+                "Fetch requests that wait for new data.",
+            )?,
+            waiting_produces: gauge(
+                registry,
+                "tidewater_waiting_produces",
+                "Partitions of produce requests with acks=all that wait for the other replicas.",
+            )?,
+            produced: produced(registry)?,
+            runtime: RuntimeLoad::register(registry)?,
             produce_refused: refusals(&refused_produce),
             produce_refused_other: refused_produce.with_label_values(&["other"]),
         })
@@ -151,12 +196,49 @@ impl Metrics {
         &self.apis[index]
     }
 
+    /// A batch of a producer is in the log.
+    pub(crate) fn produced(&self, codec: Codec, bytes: u64, records: u64) {
+        let place = CODECS.iter().position(|(known, _)| *known == codec);
+        if let Some(produced) = place.and_then(|place| self.produced.get(place)) {
+            produced.batches.inc();
+            produced.records.inc_by(records);
+            produced.bytes.inc_by(bytes);
+        }
+    }
+
     pub(crate) fn produce_refused(&self, code: ResponseError) {
         self.produce_refused
             .get(&code.code())
             .unwrap_or(&self.produce_refused_other)
             .inc();
     }
+}
+
+fn produced(registry: &Registry) -> Result<[Produced; CODECS.len()], prometheus::Error> {
+    let label = &["compression"];
+    let batches = counters(
+        registry,
+        "tidewater_produced_batches_total",
+        "Record batches taken from producers, by their compression in the log.",
+        label,
+    )?;
+    let records = counters(
+        registry,
+        "tidewater_produced_records_total",
+        "Records taken from producers, by their compression in the log.",
+        label,
+    )?;
+    let bytes = counters(
+        registry,
+        "tidewater_produced_bytes_total",
+        "Bytes of record batches taken from producers, by their compression in the log.",
+        label,
+    )?;
+    Ok(CODECS.map(|(_, codec)| Produced {
+        batches: batches.with_label_values(&[codec]),
+        records: records.with_label_values(&[codec]),
+        bytes: bytes.with_label_values(&[codec]),
+    }))
 }
 
 /// The errors a partition's produce may meet, each a label; anything else counts as "other".
@@ -193,167 +275,6 @@ fn ready_histogram(registry: &Registry) -> Result<Histogram, prometheus::Error> 
     Ok(histogram)
 }
 
-/// Rebalances wait for members, so they take seconds.
-const REBALANCE_SECONDS: [f64; 12] = [
-    0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
-];
-
-/// Types and states of groups that last, as ListGroups names them; each has its series also when it has no groups.
-const GROUP_STATES: [(&str, &str); 8] = [
-    ("classic", "Empty"),
-    ("classic", "PreparingRebalance"),
-    ("classic", "CompletingRebalance"),
-    ("classic", "Stable"),
-    ("consumer", "Empty"),
-    ("consumer", "Assigning"),
-    ("consumer", "Reconciling"),
-    ("consumer", "Stable"),
-];
-
-impl GroupMetrics {
-    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let groups = IntGaugeVec::new(
-            Opts::new(
-                "tidewater_groups",
-                "Groups coordinated here, by protocol and state.",
-            ),
-            &["type", "state"],
-        )?;
-        registry.register(Box::new(groups.clone()))?;
-        let rebalance_seconds = Histogram::with_opts(
-            HistogramOpts::new(
-                "tidewater_group_rebalance_seconds",
-                "Time from the beginning of a classic group's rebalance to its assignment.",
-            )
-            .buckets(REBALANCE_SECONDS.to_vec()),
-        )?;
-        registry.register(Box::new(rebalance_seconds.clone()))?;
-        let counter = |name, help| counter(registry, name, help);
-        let this = Self {
-            groups,
-            rebalance_seconds,
-            members: gauge(
-                registry,
-                "tidewater_group_members",
-                "Members of the groups coordinated here.",
-            )?,
-            offsets: gauge(
-                registry,
-                "tidewater_group_offsets",
-                "Committed offsets kept here.",
-            )?,
-            rebalances: counters(
-                registry,
-                "tidewater_group_rebalances_total",
-                "Rebalances begun by classic groups, and epochs begun by groups of the new protocol, by reason.",
-                &["type", "reason"],
-            )?,
-            offset_commits: counter(
-                "tidewater_group_offset_commits_total",
-                "Offsets accepted from members and others.",
-            )?,
-            offset_deletions: counter(
-                "tidewater_group_offset_deletions_total",
-                "Offsets removed because somebody asked for it.",
-            )?,
-            offset_expirations: counter(
-                "tidewater_group_offset_expirations_total",
-                "Offsets removed by retention, or with their topic.",
-            )?,
-        };
-        for reason in RebalanceReason::ALL {
-            this.rebalances
-                .with_label_values(&["classic", reason.label()]);
-        }
-        Ok(this)
-    }
-
-    /// Adds what a coordinator has counted since it was last asked.
-    pub(crate) fn add(&self, before: &GroupStats, now: &GroupStats, rebalances_ms: &[i64]) {
-        let grown = |now: u64, before: u64| now.saturating_sub(before);
-        for (at, reason) in RebalanceReason::ALL.iter().enumerate() {
-            self.rebalances
-                .with_label_values(&["classic", reason.label()])
-                .inc_by(grown(now.rebalances[at], before.rebalances[at]));
-        }
-        for (reason, count) in &now.consumer_rebalances {
-            let before = before.consumer_rebalances.get(reason).copied();
-            self.rebalances
-                .with_label_values(&["consumer", reason])
-                .inc_by(grown(*count, before.unwrap_or(0)));
-        }
-        for ms in rebalances_ms {
-            self.rebalance_seconds.observe(*ms as f64 / 1_000.0);
-        }
-        self.offset_commits
-            .inc_by(grown(now.offset_commits, before.offset_commits));
-        self.offset_deletions
-            .inc_by(grown(now.offset_deletions, before.offset_deletions));
-        self.offset_expirations
-            .inc_by(grown(now.offset_expirations, before.offset_expirations));
-    }
-
-    /// Shows what all coordinators have now.
-    pub(crate) fn show(&self, all: &[GroupStats]) {
-        self.groups.reset();
-        for (kind, state) in GROUP_STATES {
-            self.groups.with_label_values(&[kind, state]).set(0);
-        }
-        let as_gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        for (kind, state, count) in all.iter().flat_map(|stats| &stats.groups) {
-            self.groups
-                .with_label_values(&[*kind, *state])
-                .add(as_gauge(*count));
-        }
-        self.members
-            .set(as_gauge(all.iter().map(|stats| stats.members).sum()));
-        self.offsets
-            .set(as_gauge(all.iter().map(|stats| stats.offsets).sum()));
-    }
-}
-
-impl NetworkMetrics {
-    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let this = Self {
-            connections: gauge(
-                registry,
-                "tidewater_connections",
-                "Client connections open now.",
-            )?,
-            accepted: counter(
-                registry,
-                "tidewater_connections_accepted_total",
-                "Client connections accepted.",
-            )?,
-            ended: counters(
-                registry,
-                "tidewater_connections_ended_total",
-                "Client connections ended, by reason.",
-                &["reason"],
-            )?,
-            rejected: counters(
-                registry,
-                "tidewater_connections_rejected_total",
-                "Client connections closed at once because of a limit.",
-                &["limit"],
-            )?,
-            sent_bytes: counter(
-                registry,
-                "tidewater_sent_bytes_total",
-                "Response bytes written to clients.",
-            )?,
-        };
-        // A series that exists from the start shows its first increase.
-        for reason in Ended::REASONS {
-            this.ended.with_label_values(&[reason]);
-        }
-        for limit in ConnectionLimits::NAMES {
-            this.rejected.with_label_values(&[limit]);
-        }
-        Ok(this)
-    }
-}
-
 fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
     let counter = IntCounter::new(name, help)?;
     registry.register(Box::new(counter.clone()))?;
@@ -375,4 +296,15 @@ fn counters(
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use wire::ResponseError;
 
 use crate::config::{Config, TopicSettings};
+use crate::metrics::traffic::{TopicTraffic, Traffic};
 use crate::waiters::{WaiterTable, Waiters};
 
 /// One partition as this broker sees it.
@@ -22,6 +23,8 @@ pub(crate) struct Partition {
     pub(crate) leader_epoch: i32,
     pub(crate) log: Arc<PartitionLog>,
     pub(crate) waiters: Arc<Waiters>,
+    /// Its topic's.
+    pub(crate) traffic: Arc<TopicTraffic>,
 }
 
 /// What this broker has of a partition.
@@ -48,6 +51,8 @@ impl Place {
 pub(crate) struct Topic {
     pub(crate) image: Arc<TopicImage>,
     pub(crate) settings: Arc<TopicSettings>,
+    /// What went through it since this broker has it.
+    pub(crate) traffic: Arc<TopicTraffic>,
     /// By partition index.
     partitions: Vec<Place>,
 }
@@ -140,6 +145,7 @@ pub(crate) struct Topics {
     node_id: i32,
     store: Arc<Store>,
     waiters: Arc<WaiterTable>,
+    traffic: Arc<Traffic>,
     table: ArcSwap<TopicMap>,
     /// Held while an image is applied; applications are in order and never overlap. Inside: partitions that had no log when
     /// this broker started with a log directory offline. Their data may lie there, so they stay unavailable.
@@ -147,11 +153,18 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    pub(crate) fn new(node_id: i32, store: Arc<Store>, waiters: Arc<WaiterTable>) -> Self {
+    /// `traffic` counts what goes through all topics.
+    pub(crate) fn new(
+        node_id: i32,
+        store: Arc<Store>,
+        waiters: Arc<WaiterTable>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
         Self {
             node_id,
             store,
             waiters,
+            traffic,
             table: ArcSwap::default(),
             applying: Mutex::default(),
         }
@@ -220,6 +233,7 @@ impl Topics {
             let topic = Arc::new(Topic {
                 image: Arc::clone(&topic.image),
                 settings,
+                traffic: Arc::clone(&topic.traffic),
                 partitions: topic.partitions.clone(),
             });
             after
@@ -275,7 +289,15 @@ impl Topics {
         config: &Config,
         out_of_reach: &HashSet<LogKey>,
     ) -> Topic {
-        let settings = settings_of(config, image);
+        let own = known.map_or_else(
+            || Arc::new(TopicTraffic::new(Arc::clone(&self.traffic))),
+            |topic| Arc::clone(&topic.traffic),
+        );
+        let opening = Opening {
+            image,
+            settings: settings_of(config, image),
+            traffic: own,
+        };
         let partitions = (0..)
             .zip(&image.partitions)
             .map(|(index, state)| {
@@ -291,25 +313,30 @@ impl Topics {
                     return Place::Unavailable;
                 }
                 let known = known.and_then(|topic| topic.partition(index));
-                self.open_partition(image, state, key, known, &settings)
+                self.open_partition(&opening, state, key, known)
                     .map_or(Place::Unavailable, Place::Here)
             })
             .collect();
         Topic {
             image: Arc::clone(image),
-            settings,
+            settings: opening.settings,
+            traffic: opening.traffic,
             partitions,
         }
     }
 
     fn open_partition(
         &self,
-        image: &TopicImage,
+        topic: &Opening<'_>,
         state: &cluster::PartitionState,
         key: LogKey,
         known: Option<&Arc<Partition>>,
-        settings: &TopicSettings,
     ) -> Option<Arc<Partition>> {
+        let Opening {
+            image,
+            settings,
+            traffic,
+        } = topic;
         if let Some(known) = known {
             known.log.configure(Arc::clone(&settings.log));
             if known.leader_epoch == state.leader_epoch {
@@ -339,6 +366,7 @@ impl Topics {
             leader_epoch: state.leader_epoch,
             log,
             waiters,
+            traffic: Arc::clone(traffic),
         }))
     }
 
@@ -354,6 +382,13 @@ impl Topics {
         }
         self.waiters.forget(key);
     }
+}
+
+/// What the partitions of a topic being opened have in common.
+struct Opening<'a> {
+    image: &'a TopicImage,
+    settings: Arc<TopicSettings>,
+    traffic: Arc<TopicTraffic>,
 }
 
 fn settings_of(config: &Config, image: &TopicImage) -> Arc<TopicSettings> {

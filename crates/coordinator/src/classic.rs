@@ -37,7 +37,7 @@ use crate::offsets::ExpiryBase;
 use crate::options::GroupOptions;
 use crate::records::GroupMetadata;
 use crate::records::subscription::CONSUMER_PROTOCOL_TYPE;
-use crate::stats::Counters;
+use crate::stats::{Counters, RebalanceReason};
 
 use member::Member;
 
@@ -139,7 +139,8 @@ pub(crate) struct ClassicGroup {
     initial_delay: Option<InitialDelay>,
     new_member_added: bool,
     sync_deadline_ms: Option<i64>,
-    rebalance_began_ms: Option<i64>,
+    /// When and why the rebalance under way began.
+    rebalance: Option<(i64, RebalanceReason)>,
     /// No deadline of the group is earlier; the earliest may be later.
     wake_at_ms: i64,
 }
@@ -168,7 +169,7 @@ impl ClassicGroup {
             initial_delay: None,
             new_member_added: false,
             sync_deadline_ms: None,
-            rebalance_began_ms: None,
+            rebalance: None,
             wake_at_ms: i64::MAX,
         }
     }

@@ -27,6 +27,6 @@ pub use error::GroupError;
 pub use event::{Event, Reply};
 pub use offsets::CommittedOffset;
 pub use options::{ConsumerGroupOptions, GroupOptions, MigrationPolicy};
-pub use shard::{DurableGroup, GroupShard, NewUuid, Replayed};
-pub use stats::{GroupStats, RebalanceReason};
+pub use shard::{Committed, DurableGroup, GroupShard, GroupView, NewUuid, Replayed};
+pub use stats::{EndedRebalance, GroupStats, RebalanceReason};
 pub use topics::TopicView;

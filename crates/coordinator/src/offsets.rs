@@ -86,6 +86,13 @@ impl GroupOffsets {
         })
     }
 
+    /// All there is, topic by topic.
+    pub(crate) fn by_topic(&self) -> impl Iterator<Item = (&str, &BTreeMap<i32, CommittedOffset>)> {
+        self.committed
+            .iter()
+            .map(|(topic, partitions)| (topic.as_str(), partitions))
+    }
+
     pub(crate) fn replay(&mut self, topic: String, partition: i32, offset: CommittedOffset) {
         let key = (topic, partition);
         self.orphaned.remove(&key);

@@ -13,9 +13,11 @@ mod remove;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use query::DurableGroup;
 pub use replay::Replayed;
+pub use view::{Committed, GroupView};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

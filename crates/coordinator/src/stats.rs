@@ -55,11 +55,22 @@ impl RebalanceReason {
 /// How many durations a shard keeps for a broker that does not collect them.
 const DURATIONS_KEPT: usize = 1_024;
 
+/// A rebalance that came to its end: every member has what it shall have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedRebalance {
+    /// The group's type, as ListGroups names it.
+    pub group_type: &'static str,
+    /// Why it began; what came in between is not told. Of the words of [`GroupStats`].
+    pub reason: &'static str,
+    /// From the first reason on, in milliseconds.
+    pub duration_ms: i64,
+}
+
 /// What only ever grows, since the shard was made.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counters {
     pub(crate) rebalances: [u64; RebalanceReason::ALL.len()],
-    pub(crate) rebalance_durations_ms: Vec<i64>,
+    pub(crate) ended_rebalances: Vec<EndedRebalance>,
     /// Epoch bumps of consumer groups that are gone; those of the others are with the groups.
     pub(crate) consumer_rebalances: BTreeMap<&'static str, u64>,
     pub(crate) offset_commits: u64,
@@ -74,9 +85,9 @@ impl Counters {
         self.rebalances[reason as usize] += 1;
     }
 
-    pub(crate) fn rebalance_ended(&mut self, duration_ms: i64) {
-        if self.rebalance_durations_ms.len() < DURATIONS_KEPT {
-            self.rebalance_durations_ms.push(duration_ms);
+    pub(crate) fn rebalance_ended(&mut self, ended: EndedRebalance) {
+        if self.ended_rebalances.len() < DURATIONS_KEPT {
+            self.ended_rebalances.push(ended);
         }
     }
 }

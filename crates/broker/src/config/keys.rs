@@ -6,7 +6,7 @@ use coordinator::MigrationPolicy;
 
 use super::topic::TOPIC_KEYS;
 use super::value::{Check, ConfigError, Kind, Spec, Value};
-use super::{Config, ignored};
+use super::{Config, MetricsLevel, ignored};
 
 /// Whether a key may be altered while the broker runs (Kafka's `DynamicBrokerConfig`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -358,6 +358,26 @@ pub static KEYS: &[Key] = &[
           `inter.broker.listener.name`."),
     list("admin.listeners", "http://127.0.0.1:9644", Check::NoEmptyElement)
         .about("Addresses of the admin HTTP server (metrics, health), as http://host:port. Empty: none.")
+        .ours(),
+    // What is shown of it.
+    boolean("metrics.kafka.compat", "true")
+        .about("Whether `/metrics` also has the names under which Strimzi's rules for the JMX exporter and kafka_exporter \
+              show Kafka, so that dashboards and alerts made for those work unchanged.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.metrics.kafka_compat = value.boolean())
+        .ours(),
+    string("metrics.consumer.group.level", "partition", Check::OneOf(&["none", "group", "topic", "partition"]))
+        .about("How finely `/metrics` shows the lag of groups: not at all, a sum for each group, for each of its topics, or \
+              for each partition that it has committed (one series each, three with `metrics.kafka.compat`). Choose less \
+              where groups and partitions make more than some 100,000 series.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.metrics.group_level = MetricsLevel::named(value.str()))
+        .ours(),
+    string("metrics.topic.level", "partition", Check::OneOf(&["none", "topic", "partition"]))
+        .about("How finely `/metrics` shows topics: not at all, a sum for each topic, or each partition (three series each, \
+              fourteen with `metrics.kafka.compat`). Choose `topic` where there are more than some 10,000 partitions.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.metrics.topic_level = MetricsLevel::named(value.str()))
         .ours(),
     // The network.
     int("socket.request.max.bytes", "104857600", Check::AtLeast(1))

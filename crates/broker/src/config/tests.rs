@@ -168,7 +168,7 @@ fn without_layers(mut config: Config) -> Config {
 
 fn another_value(key: &Key) -> Option<String> {
     let candidates = [
-        "true", "false", "other", "upgrade", "1", "7", "7000", "50000", "2097153", "12.5",
+        "true", "false", "other", "upgrade", "topic", "1", "7", "7000", "50000", "2097153", "12.5",
     ];
     let fits = |text: &&str| {
         Some(*text) != key.spec.default

@@ -14,7 +14,7 @@ use wire::Bytes;
 use wire::batch::{BatchBuilder, BatchOptions, Codec};
 
 use super::load::{self, ViewChanges};
-use super::{Message, Topics};
+use super::{Message, Report, Topics, lag};
 use crate::clock;
 use crate::config::Config;
 use crate::context::Context;
@@ -137,7 +137,7 @@ fn refuse(message: Message, error: GroupError) {
         Message::Event { answer, .. } => drop(answer.send(Err(error))),
         Message::Question(question) => question(Err(error)),
         // Whoever loads later reads the topics as they are then.
-        Message::Report(_) | Message::TopicsDeleted(_) => {}
+        Message::Report { .. } | Message::TopicsDeleted(_) => {}
     }
 }
 
@@ -205,7 +205,17 @@ impl Owner {
                 self.carry_out(decision).await;
             }
             Message::Question(question) => question(Ok((&mut self.shard, &topics))),
-            Message::Report(answer) => drop(answer.send(self.report())),
+            Message::Report { each, answer } => {
+                let report = Report {
+                    stats: self.report(),
+                    groups: if each {
+                        lag::rows(&self.shard, &topics)
+                    } else {
+                        Vec::new()
+                    },
+                };
+                drop(answer.send(report));
+            }
             Message::TopicsDeleted(gone) => self.shard.topics_deleted(now_ms, &gone),
         }
     }
@@ -220,9 +230,9 @@ impl Owner {
 
     fn report(&mut self) -> GroupStats {
         let stats = self.shard.stats();
-        let rebalances_ms = self.shard.take_rebalance_durations_ms();
+        let ended = self.shard.take_ended_rebalances();
         let metrics = &self.ctx.metrics.groups;
-        metrics.add(&self.reported, &stats, &rebalances_ms);
+        metrics.add(&self.reported, &stats, &ended);
         self.reported = stats.clone();
         stats
     }
@@ -239,12 +249,18 @@ impl Owner {
         if decision.records.is_empty() {
             return self.answer(decision.replies);
         }
-        let appended = match self.append(&decision.records) {
-            Some(receiver) => stored(receiver, &self.partition).await,
+        let batch = self.batch(&decision.records);
+        let bytes = batch.as_ref().map_or(0, Bytes::len);
+        let appended = match batch {
+            Some(batch) => stored(self.append(batch), &self.partition).await,
+            // Too large for a batch.
             None => Err(GroupError::Internal),
         };
         match appended {
             Ok(base_offset) => {
+                let records = decision.records.len();
+                let traffic = &self.partition.traffic;
+                traffic.appended(bytes as u64, records as u64);
                 for (offset, record) in (base_offset..).zip(&decision.records) {
                     load::replay(&self.partition.log, &mut self.shard, record, offset);
                     self.view.note(record, offset);
@@ -260,11 +276,10 @@ impl Owner {
         }
     }
 
-    /// Hands the records to the log; `None` when they are too large for a batch.
-    fn append(&self, records: &[CoordinatorRecord]) -> Option<Appending> {
+    fn append(&self, batch: Bytes) -> Appending {
         let job = AppendJob {
             log: Arc::clone(&self.partition.log),
-            batch: self.batch(records)?,
+            batch,
             leader_epoch: self.partition.leader_epoch,
             origin: Origin::Internal,
         };
@@ -273,7 +288,7 @@ impl Owner {
             vec![job],
             Box::new(move |results| drop(sender.send(results))),
         );
-        Some(receiver)
+        receiver
     }
 
     fn batch(&self, records: &[CoordinatorRecord]) -> Option<Bytes> {

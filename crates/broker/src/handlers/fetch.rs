@@ -28,6 +28,7 @@ use crate::error_code;
 use crate::fetch_session::{
     FetchPlan, Given, SessionHandle, SessionRequest, TopicPartition, TopicRef, Wanted,
 };
+use crate::metrics::Present;
 use crate::net::connection::ConnectionInfo;
 use crate::net::reply::Reply;
 use crate::topics::{Partition, TopicMap};
@@ -222,6 +223,7 @@ async fn serve(
             .iter()
             .filter_map(|t| Some(Arc::clone(&t.partition.as_ref().ok()?.waiters)))
             .collect();
+        let _counted = Present::at(&ctx.metrics.waiting_fetches);
         let waiting = Waiting::on(places);
         // Once more: something may have moved between the first look and taking the places.
         pass = read_all(ctx, &fetch).await;
@@ -495,6 +497,7 @@ fn respond(
     for ((target, mut answer), selected) in
         fetch.targets.into_iter().zip(pass.answers).zip(selected)
     {
+        count(&target, &answer);
         if !selected {
             continue;
         }
@@ -526,6 +529,18 @@ fn respond(
     }
     ctx.metrics.fetched_bytes.inc_by(pass.bytes as u64);
     encode::encode(response, correlation_id, fetch.version)
+}
+
+/// An answer that the session holds back, because nothing is new in it, counts as one all the same.
+fn count(target: &Target, answer: &PartitionResponse) {
+    let Ok(partition) = &target.partition else {
+        return;
+    };
+    let bytes: usize = answer.records.iter().map(LogSlice::len).sum();
+    partition.traffic.fetched(bytes as u64);
+    if answer.error_code != 0 {
+        partition.traffic.fetch_failed(answer.error_code);
+    }
 }
 
 /// Whether an error comes with a hint where the leader is (KIP-951).

@@ -24,6 +24,7 @@ use wire::{ResponseError, StrBytes};
 use crate::apis::{self, Answer};
 use crate::context::Context;
 use crate::error_code;
+use crate::metrics::Present;
 use crate::net::connection::ConnectionInfo;
 use crate::topics::{Partition, Topic};
 use crate::waiters::Waiting;
@@ -60,6 +61,8 @@ struct Outcome {
 struct Submitted {
     partition: Arc<Partition>,
     log_append_time_ms: i64,
+    /// As it will lie in the log.
+    batch: BatchHeader,
 }
 
 /// Why a partition's data was not taken, in the words of the response.
@@ -255,12 +258,15 @@ async fn take_up_partition(
         }));
     };
     let partition = topic.led(data.index).map_err(Refused::new)?;
+    partition.traffic.produce();
     if topic.image.internal {
         // Only coordinators write internal topics (`ReplicaManager.appendRecords`).
         return Err(Refused::new(ResponseError::InvalidTopicException));
     }
     let records = data.records.unwrap_or_default();
-    let validated = validated(ctx, topic, records, version).await?;
+    let validated = validated(ctx, topic, records, version)
+        .await
+        .inspect_err(|refused| partition.traffic.produce_failed(refused.code))?;
     let log_append_time_ms = validated.log_append_time_ms;
     jobs.push(AppendJob {
         log: Arc::clone(&partition.log),
@@ -271,6 +277,7 @@ async fn take_up_partition(
     Ok(Submitted {
         partition: Arc::clone(partition),
         log_append_time_ms,
+        batch: validated.header,
     })
 }
 
@@ -341,7 +348,10 @@ async fn finish(
                     throttle_ms =
                         throttle_ms.max(ctx.store.produce_throttle_ms(&submitted.partition.log));
                     match appended.next() {
-                        Some(result) => committed(&submitted, result, acks, deadline).await,
+                        Some(result) => {
+                            count(&ctx, &submitted, &result);
+                            committed(&ctx, &submitted, result, acks, deadline).await
+                        }
                         // The store has closed: the partition will be led again, here or elsewhere.
                         None => Err(Refused::new(ResponseError::NotLeaderOrFollower)),
                     }
@@ -381,8 +391,26 @@ async fn finish(
     }
 }
 
+fn count(ctx: &Context, submitted: &Submitted, result: &Result<Appended, AppendError>) {
+    let traffic = &submitted.partition.traffic;
+    match result {
+        // It was counted when it was appended.
+        Ok(appended) if appended.duplicate => {}
+        Ok(_) => {
+            let batch = &submitted.batch;
+            let bytes = batch.total_len() as u64;
+            let records = u64::try_from(batch.record_count).unwrap_or(0);
+            traffic.appended(bytes, records);
+            let codec = batch.codec().unwrap_or(Codec::None);
+            ctx.metrics.produced(codec, bytes, records);
+        }
+        Err(error) => traffic.produce_failed(error_code::for_append(error)),
+    }
+}
+
 /// The append's result once everybody whom `acks` names has it.
 async fn committed(
+    ctx: &Context,
     submitted: &Submitted,
     result: Result<Appended, AppendError>,
     acks: Option<Acks>,
@@ -392,6 +420,7 @@ async fn committed(
     let log = &submitted.partition.log;
     let is_committed = || log.high_watermark() > appended.last_offset;
     if acks == Some(Acks::AllInSync) && !is_committed() {
+        let _counted = Present::at(&ctx.metrics.waiting_produces);
         let waiting = Waiting::on(vec![Arc::clone(&submitted.partition.waiters)]);
         let all = async {
             while !is_committed() {

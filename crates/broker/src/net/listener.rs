@@ -18,6 +18,7 @@ use super::connection;
 use crate::clock;
 use crate::config::{Listener, NetworkOptions};
 use crate::context::Context;
+use crate::metrics::Present;
 
 /// Pause after an accept that failed for want of descriptors or memory; existing connections go on meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -216,13 +217,15 @@ fn welcome(
     let id = limits.next_id.fetch_add(1, Ordering::Relaxed);
     let (ctx, listener) = (Arc::clone(ctx), Arc::clone(listener));
     ctx.metrics.network.accepted.inc();
-    ctx.metrics.network.connections.inc();
+    let open = &ctx.metrics.network.connections;
+    let present = Present::at(&open.with_label_values(&[&listener.name]));
     let span = debug_span!("connection", id, %peer);
     connections.spawn(
         async move {
             let gone = Gone {
                 ctx: Arc::clone(&ctx),
                 _place: place,
+                _present: present,
             };
             let ended = connection::serve(Arc::clone(&gone.ctx), stream, listener, id).await;
             gone.ctx
@@ -240,11 +243,11 @@ fn welcome(
 struct Gone {
     ctx: Arc<Context>,
     _place: Place,
+    _present: Present,
 }
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        self.ctx.metrics.network.connections.dec();
         if std::thread::panicking() {
             tracing::error!("a connection's task panicked; its client was disconnected");
             self.ctx

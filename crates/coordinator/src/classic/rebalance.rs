@@ -29,7 +29,7 @@ impl ClassicGroup {
         }
         self.pending_syncs.clear();
         self.sync_deadline_ms = None;
-        self.rebalance_began_ms.get_or_insert(step.now_ms);
+        self.rebalance.get_or_insert((step.now_ms, reason));
         step.counters.rebalance_began(reason);
         info!(group = %self.id, generation = self.generation, reason = reason.label(), "rebalancing");
 
@@ -147,7 +147,7 @@ impl ClassicGroup {
     fn become_empty(&mut self, step: &mut Step<'_>) {
         self.protocol = None;
         self.subscribed_topics = self.read_subscriptions();
-        self.rebalance_began_ms = None;
+        self.rebalance = None;
         self.enter(State::Empty, step.now_ms);
         info!(group = %self.id, generation = self.generation, "the group is empty");
         let record = self.as_record(|_| Bytes::new());

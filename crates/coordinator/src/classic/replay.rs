@@ -10,7 +10,7 @@ use crate::decision::Ticket;
 use crate::error::GroupError;
 use crate::event::Reply;
 use crate::records::GroupMetadata;
-use crate::stats::{Counters, RebalanceReason};
+use crate::stats::{Counters, EndedRebalance, RebalanceReason};
 
 impl ClassicGroup {
     /// The first record of a group that a join has just made.
@@ -48,8 +48,12 @@ impl ClassicGroup {
             }
         }
         self.enter(State::Stable, now_ms);
-        if let Some(began_ms) = self.rebalance_began_ms.take() {
-            counters.rebalance_ended(now_ms.saturating_sub(began_ms));
+        if let Some((began_ms, reason)) = self.rebalance.take() {
+            counters.rebalance_ended(EndedRebalance {
+                group_type: "classic",
+                reason: reason.label(),
+                duration_ms: now_ms.saturating_sub(began_ms),
+            });
         }
     }
 

@@ -13,6 +13,7 @@ use crate::records::consumer::{
     ConsumerGroupChange, CurrentAssignment, GroupEpoch, MemberMetadata, MemberState,
     PartitionEpochs, ResolvedRegex, TargetEpoch, TopicPartitions,
 };
+use crate::stats::EndedRebalance;
 
 /// A member as its records tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,6 +227,30 @@ pub(super) struct Soft {
     pub(super) patterns: Patterns,
     /// Epoch bumps by reason, since the start.
     pub(super) rebalances: BTreeMap<&'static str, u64>,
+    rebalance: Option<Rebalance>,
+}
+
+/// A rebalance under way.
+#[derive(Debug, Clone, Copy)]
+struct Rebalance {
+    began_ms: i64,
+    /// Of the first of the epochs it went through.
+    reason: &'static str,
+    /// Its last epoch.
+    epoch: i32,
+}
+
+impl Soft {
+    /// The group is about to have a new epoch.
+    pub(super) fn rebalance_began(&mut self, now_ms: i64, reason: &'static str, epoch: i32) {
+        *self.rebalances.entry(reason).or_default() += 1;
+        let rebalance = self.rebalance.get_or_insert(Rebalance {
+            began_ms: now_ms,
+            reason,
+            epoch,
+        });
+        rebalance.epoch = epoch;
+    }
 }
 
 /// A consumer group of the new protocol.
@@ -308,6 +333,29 @@ impl ConsumerGroup {
     #[must_use]
     pub fn rebalances(&self) -> &BTreeMap<&'static str, u64> {
         &self.soft.rebalances
+    }
+
+    /// The rebalance that what was replayed has brought to its end, if it has: every member has what it shall have. One that
+    /// leaves nobody in the group ends without a word.
+    pub fn take_ended_rebalance(&mut self, now_ms: i64) -> Option<EndedRebalance> {
+        let rebalance = self.soft.rebalance?;
+        // Until its epoch is stored, the group looks as stable as it was before.
+        if self.durable.group_epoch() < rebalance.epoch {
+            return None;
+        }
+        match self.durable.state() {
+            GroupState::Assigning | GroupState::Reconciling => return None,
+            GroupState::Empty => {
+                self.soft.rebalance = None;
+                return None;
+            }
+            GroupState::Stable => self.soft.rebalance = None,
+        }
+        Some(EndedRebalance {
+            group_type: "consumer",
+            reason: rebalance.reason,
+            duration_ms: now_ms.saturating_sub(rebalance.began_ms),
+        })
     }
 
     /// Begins the sessions of all members anew, once the log has been read: they go on heartbeating, and nobody rebalances

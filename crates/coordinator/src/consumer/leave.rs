@@ -121,7 +121,7 @@ impl ConsumerGroup {
                 timestamp_ms,
             })));
         }
-        *self.soft.rebalances.entry(reason).or_default() += 1;
+        self.soft.rebalance_began(ctx.now_ms, reason, epoch);
         Outcome::of(&self.group_id, changes, ())
     }
 

@@ -149,7 +149,7 @@ impl ConsumerGroup {
     fn note(&mut self, ctx: &Context<'_>, plan: &Plan) {
         let epoch = plan.epoch.epoch;
         if let Some(reason) = plan.epoch.reason {
-            *self.soft.rebalances.entry(reason).or_default() += 1;
+            self.soft.rebalance_began(ctx.now_ms, reason, epoch);
             info!(group = %self.group_id, epoch, reason, "consumer group moves to a new epoch");
         }
         if plan.epoch.checked {

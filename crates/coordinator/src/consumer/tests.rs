@@ -8,6 +8,7 @@ use super::group::Durable;
 use super::*;
 use crate::error::GroupError;
 use crate::records::consumer::TopicPartitions;
+use crate::stats::EndedRebalance;
 use crate::topics::TopicView;
 
 mod classic;
@@ -73,6 +74,7 @@ struct World {
     downgrade: Option<Downgrade>,
     /// Topics that the next caller may not describe.
     hidden: BTreeSet<String>,
+    ended: Vec<EndedRebalance>,
 }
 
 impl World {
@@ -94,6 +96,7 @@ impl World {
             now_ms: 1_000_000,
             append_fails: false,
             downgrade: None,
+            ended: Vec::new(),
             hidden: BTreeSet::new(),
         }
     }
@@ -124,6 +127,8 @@ impl World {
         }
         for record in outcome.records {
             replay(&mut self.group, &record);
+            self.ended
+                .extend(self.group.take_ended_rebalance(self.now_ms));
             self.log.push(record);
         }
         self.downgrade = outcome.downgrade;

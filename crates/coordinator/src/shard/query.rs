@@ -11,7 +11,7 @@ use crate::event::{
 use crate::offsets::{CommittedOffset, GroupOffsets};
 use crate::records::GroupMetadata;
 use crate::records::subscription::CONSUMER_PROTOCOL_TYPE;
-use crate::stats::GroupStats;
+use crate::stats::{EndedRebalance, GroupStats};
 use crate::topics::TopicView;
 
 /// The durable state of one group, for comparing what was lived through with what the log gives back.
@@ -148,9 +148,9 @@ impl GroupShard {
         stats
     }
 
-    /// How long rebalances took that have ended since the last call, in milliseconds; at most the last thousand or so.
-    pub fn take_rebalance_durations_ms(&mut self) -> Vec<i64> {
-        std::mem::take(&mut self.counters.rebalance_durations_ms)
+    /// The rebalances that have ended since the last call; at most the first thousand or so.
+    pub fn take_ended_rebalances(&mut self) -> Vec<EndedRebalance> {
+        std::mem::take(&mut self.counters.ended_rebalances)
     }
 
     /// Everything a restart would find again.

@@ -135,6 +135,9 @@ impl GroupShard {
         }
         if let Group::Consumer(group) = &mut entry.group {
             group.replay(record.change);
+            if let Some(ended) = group.take_ended_rebalance(self.now_ms) {
+                self.counters.rebalance_ended(ended);
+            }
             if group.is_absent() {
                 self.begin_anew(group_id);
                 self.forget_if_void(group_id);

@@ -1,3 +1,4 @@
+use crate::EndedRebalance;
 use crate::GroupError;
 use crate::GroupOptions;
 use crate::RebalanceReason;
@@ -252,7 +253,12 @@ fn rebalances_are_counted_by_reason_and_timed() {
     };
     assert_eq!(count(RebalanceReason::MemberJoined), 1);
     assert_eq!(count(RebalanceReason::MemberRejoined), 1);
-    assert_eq!(world.shard.take_rebalance_durations_ms(), [3_000]);
+    let ended = EndedRebalance {
+        group_type: "classic",
+        reason: "member_joined",
+        duration_ms: 3_000,
+    };
+    assert_eq!(world.shard.take_ended_rebalances(), [ended]);
     assert_eq!(stats.groups, [("classic", "CompletingRebalance", 1)]);
     assert_eq!(stats.members, 1);
 }

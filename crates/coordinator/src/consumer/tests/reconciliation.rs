@@ -33,6 +33,50 @@ fn a_partition_changes_hands_only_once_its_holder_no_longer_reports_it() {
 }
 
 #[test]
+fn a_rebalance_takes_from_its_first_reason_to_the_last_member_that_has_its_share() {
+    let mut world = World::new();
+    world.join("a");
+    let ended = |reason, duration_ms| EndedRebalance {
+        group_type: "consumer",
+        reason,
+        duration_ms,
+    };
+    assert_eq!(world.ended, [ended("subscription", 0)]);
+    world.join("b");
+    world.pass(1_000);
+    world.beat(&alive("a", 1)).unwrap();
+    world.pass(2_000);
+    world.beat(&owns("a", 1, &orders(&[0, 1]))).unwrap();
+    world.pass(500);
+    world.beat(&alive("b", 2)).unwrap();
+    assert_eq!(world.group.state(), GroupState::Stable);
+    assert_eq!(world.ended[1..], [ended("subscription", 3_500)]);
+    // The last to leave leaves no rebalance behind.
+    world.beat(&leaves("a", -1, None)).unwrap();
+    world.beat(&leaves("b", -1, None)).unwrap();
+    assert_eq!(
+        (world.group.state(), world.ended.len()),
+        (GroupState::Empty, 2)
+    );
+}
+
+#[test]
+fn a_rebalance_that_could_not_be_stored_does_not_end_before_the_one_that_was() {
+    let mut world = World::new();
+    world.join("a");
+    world.append_fails = true;
+    assert!(world.beat(&joins("b", &["orders"])).is_err());
+    world.pass(700);
+    world.beat(&alive("a", 1)).unwrap();
+    assert_eq!(world.ended.len(), 1);
+    world.join("b");
+    world.beat(&alive("a", 1)).unwrap();
+    world.beat(&owns("a", 1, &orders(&[0, 1]))).unwrap();
+    world.beat(&alive("b", 2)).unwrap();
+    assert_eq!((world.ended.len(), world.ended[1].duration_ms), (2, 700));
+}
+
+#[test]
 fn a_heartbeat_that_does_not_say_what_is_owned_gives_nothing_up() {
     let mut world = World::new();
     world.join("a");

@@ -53,6 +53,27 @@ fn an_offset_of_a_deleted_topic_is_not_the_offset_of_its_namesake() {
 }
 
 #[test]
+fn a_group_is_seen_with_the_offsets_of_topics_that_exist() {
+    let mut world = World::new();
+    world.commit(committing("", -1, 7)).unwrap();
+    let seen = |world: &World| -> Vec<_> {
+        let groups = world.shard.groups().map(|group| {
+            let committed = group.committed(&world.topics);
+            let committed = committed.map(|it| (it.topic.to_owned(), it.partition, it.offset));
+            (group.id().to_string(), committed.collect::<Vec<_>>())
+        });
+        groups.collect()
+    };
+    let orders = ("orders".to_owned(), 0, 7);
+    assert_eq!(seen(&world), [(GROUP.to_owned(), vec![orders])]);
+    let namesake = (Uuid::from_u128(99), 4);
+    world.topics.0.insert("orders".to_owned(), namesake);
+    assert_eq!(seen(&world), [(GROUP.to_owned(), vec![])]);
+    world.topics.0.remove("orders");
+    assert_eq!(seen(&world), [(GROUP.to_owned(), vec![])]);
+}
+
+#[test]
 fn a_stable_group_is_described_with_metadata_and_assignments() {
     let mut world = World::new();
     let (ids, _) = world.stable(2);
