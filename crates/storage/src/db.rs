@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use parking_lot::RwLock;
+use rocksdb::statistics::{StatsLevel, Ticker};
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBRawIterator, DBRecoveryMode, ErrorKind, LogLevel, Options,
     ReadOptions, ReadTier, WriteBatch, WriteOptions,
@@ -31,6 +32,8 @@ pub(crate) struct Db {
     path: PathBuf,
     /// `None` after close: late readers get an error, and the directory can be opened again in this process.
     db: RwLock<Option<DB>>,
+    /// What it was opened with: its statistics are asked for through them.
+    options: Options,
 }
 
 impl std::fmt::Debug for Db {
@@ -49,11 +52,13 @@ impl Db {
         disk_total_bytes: u64,
     ) -> Result<Self, EngineError> {
         crate::rocksdb_log::check_rocksdb_logs(path)?;
-        let db = DB::open(&options(cache, disk_total_bytes), path)
+        let options = options(cache, disk_total_bytes);
+        let db = DB::open(&options, path)
             .map_err(|error| EngineError::db(path, "open RocksDB", &error))?;
         Ok(Self {
             path: path.to_path_buf(),
             db: RwLock::new(Some(db)),
+            options,
         })
     }
 
@@ -181,6 +186,23 @@ impl Db {
             .unwrap_or(0)
     }
 
+    /// What RocksDB has counted since it was opened.
+    pub(crate) fn ticker(&self, ticker: Ticker) -> u64 {
+        self.options.get_ticker_count(ticker)
+    }
+
+    /// How many table files there are.
+    pub(crate) fn sst_files(&self) -> u64 {
+        const LEVELS: usize = 7;
+        let db = self.db.read();
+        let at = |level: usize| {
+            let name = format!("rocksdb.num-files-at-level{level}");
+            let files = db.as_ref()?.property_value(&name).ok()??;
+            files.parse::<u64>().ok()
+        };
+        (0..LEVELS).filter_map(at).sum()
+    }
+
     /// Puts everything on the disk and releases the directory. The memtable is flushed, so that the next open has no log to
     /// replay; on a full disk the log has to do.
     pub(crate) fn close(&self) -> Result<(), EngineError> {
@@ -269,6 +291,9 @@ fn options(cache: &Cache, disk_total_bytes: u64) -> Options {
     options.set_max_open_files(64);
     options.set_max_file_opening_threads(1);
     options.set_skip_stats_update_on_db_open(true);
+    // Tickers only: a few counters a core, and no clock.
+    options.enable_statistics();
+    options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
     options.set_keep_log_file_num(2);

@@ -1,6 +1,83 @@
 //! The store's metrics; none is labelled by topic.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    CounterVec, Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use rocksdb::Cache;
+use rocksdb::statistics::Ticker;
+
+use crate::db::Db;
+
+/// What RocksDB says of itself, as it stands: its property, the metric's name, what it means.
+const ROCKSDB_GAUGES: [(&str, &str, &str); 9] = [
+    (
+        "rocksdb.is-write-stopped",
+        "write_stopped",
+        "1 while RocksDB accepts no writes.",
+    ),
+    (
+        "rocksdb.actual-delayed-write-rate",
+        "delayed_write_bytes_per_second",
+        "Rate to which RocksDB slows writes down, 0 when it does not.",
+    ),
+    (
+        "rocksdb.estimate-pending-compaction-bytes",
+        "pending_compaction_bytes",
+        "Bytes that RocksDB still has to compact.",
+    ),
+    (
+        "rocksdb.num-running-compactions",
+        "running_compactions",
+        "Compactions of RocksDB under way.",
+    ),
+    (
+        "rocksdb.num-running-flushes",
+        "running_flushes",
+        "Memtables of RocksDB being written to files.",
+    ),
+    (
+        "rocksdb.background-errors",
+        "background_errors",
+        "Errors of RocksDB's own threads.",
+    ),
+    (
+        "rocksdb.size-all-mem-tables",
+        "memtable_bytes",
+        "Memory of RocksDB's memtables.",
+    ),
+    (
+        "rocksdb.estimate-num-keys",
+        "keys",
+        "About how many rows RocksDB has.",
+    ),
+    (
+        "rocksdb.total-sst-files-size",
+        "sst_bytes",
+        "Size of RocksDB's table files.",
+    ),
+];
+
+/// What RocksDB has counted: its ticker, what one of it is, the metric's name, what it means.
+const ROCKSDB_COUNTERS: [(Ticker, f64, &str, &str); 3] = [
+    (
+        Ticker::StallMicros,
+        1e-6,
+        "stall_seconds_total",
+        "Time that RocksDB made writers wait.",
+    ),
+    (
+        Ticker::BlockCacheHit,
+        1.0,
+        "block_cache_hits_total",
+        "Blocks that RocksDB found in its cache.",
+    ),
+    (
+        Ticker::BlockCacheMiss,
+        1.0,
+        "block_cache_misses_total",
+        "Blocks that RocksDB had to read from a file.",
+    ),
+];
 
 /// Every metric of the store, registered on the caller's registry.
 #[derive(Debug)]
@@ -19,10 +96,71 @@ pub(crate) struct Metrics {
     pub(crate) disk_total_bytes: IntGaugeVec,
     pub(crate) disk_pressure: IntGaugeVec,
     pub(crate) offline_dirs: IntGauge,
-    pub(crate) rocksdb_write_stopped: IntGaugeVec,
-    pub(crate) rocksdb_delayed_write_rate: IntGaugeVec,
-    pub(crate) rocksdb_pending_compaction_bytes: IntGaugeVec,
-    pub(crate) rocksdb_background_errors: IntGaugeVec,
+    pub(crate) rocksdb: RocksdbMetrics,
+}
+
+/// What RocksDB says of itself, by log directory.
+#[derive(Debug)]
+pub(crate) struct RocksdbMetrics {
+    gauges: Vec<(&'static str, IntGaugeVec)>,
+    counters: Vec<(Ticker, f64, CounterVec)>,
+    sst_files: IntGaugeVec,
+    /// All directories have one.
+    block_cache_bytes: IntGauge,
+}
+
+impl RocksdbMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let named = |name: &str, help: &str| {
+            let name = format!("tidewater_storage_rocksdb_{name}");
+            Opts::new(name, help)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
+            let metric = IntGaugeVec::new(named(name, help), &["dir"])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let counter = |name: &str, help: &str| -> Result<CounterVec, prometheus::Error> {
+            let metric = CounterVec::new(named(name, help), &["dir"])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let cache = named("block_cache_bytes", "Memory of RocksDB's block cache.");
+        let block_cache_bytes = IntGauge::with_opts(cache)?;
+        registry.register(Box::new(block_cache_bytes.clone()))?;
+        let gauges = ROCKSDB_GAUGES.iter().map(|(property, name, help)| {
+            let metric = gauge(name, help)?;
+            Ok((*property, metric))
+        });
+        let counters = ROCKSDB_COUNTERS.iter().map(|(ticker, unit, name, help)| {
+            let metric = counter(name, help)?;
+            Ok((*ticker, *unit, metric))
+        });
+        Ok(Self {
+            gauges: gauges.collect::<Result<_, prometheus::Error>>()?,
+            counters: counters.collect::<Result<_, prometheus::Error>>()?,
+            sst_files: gauge("sst_files", "RocksDB's table files.")?,
+            block_cache_bytes,
+        })
+    }
+
+    /// Takes over how the database of a directory is. Microseconds.
+    pub(crate) fn refresh(&self, dir: &str, db: &Db, cache: &Cache) {
+        let as_gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        for (property, gauge) in &self.gauges {
+            let value = db.property(property);
+            gauge.with_label_values(&[dir]).set(as_gauge(value));
+        }
+        for (ticker, unit, counter) in &self.counters {
+            let counter = counter.with_label_values(&[dir]);
+            let counted = db.ticker(*ticker) as f64 * unit;
+            counter.inc_by((counted - counter.get()).max(0.0));
+        }
+        let files = self.sst_files.with_label_values(&[dir]);
+        files.set(as_gauge(db.sst_files()));
+        let bytes = cache.get_usage() as u64;
+        self.block_cache_bytes.set(as_gauge(bytes));
+    }
 }
 
 impl Metrics {
@@ -96,22 +234,7 @@ impl Metrics {
                 "0 normal, 1 producers are throttled, 2 appends are refused.",
             )?,
             offline_dirs: gauge("offline_dirs", "Log directories that failed.")?,
-            rocksdb_write_stopped: by_dir(
-                "rocksdb_write_stopped",
-                "1 while RocksDB accepts no writes.",
-            )?,
-            rocksdb_delayed_write_rate: by_dir(
-                "rocksdb_delayed_write_bytes_per_second",
-                "Rate to which RocksDB slows writes down, 0 when it does not.",
-            )?,
-            rocksdb_pending_compaction_bytes: by_dir(
-                "rocksdb_pending_compaction_bytes",
-                "Bytes that RocksDB still has to compact.",
-            )?,
-            rocksdb_background_errors: by_dir(
-                "rocksdb_background_errors",
-                "Errors of RocksDB's own threads.",
-            )?,
+            rocksdb: RocksdbMetrics::register(registry)?,
         })
     }
 }

@@ -122,6 +122,8 @@ impl Store {
         } in opened.working
         {
             summary.add(of_dir);
+            // Before anybody asks for the metrics.
+            upkeep::look_at_disk(&dir);
             logs.extend(found.into_iter().map(|log| (log.key(), log)));
             dirs.push(dir);
         }

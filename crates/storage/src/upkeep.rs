@@ -230,7 +230,7 @@ fn delete_due(dir: &LogDir, now_ms: i64) {
 }
 
 /// Free space and RocksDB's health, for the metrics and for the writer.
-fn look_at_disk(dir: &LogDir) {
+pub(crate) fn look_at_disk(dir: &LogDir) {
     let before = dir.disk.pressure();
     match dir.disk.look() {
         Ok(pressure) if pressure != before => {
@@ -253,20 +253,8 @@ fn look_at_disk(dir: &LogDir) {
     set(&metrics.disk_free_bytes, dir.disk.free());
     set(&metrics.disk_total_bytes, dir.disk.total());
     set(&metrics.disk_pressure, dir.disk.pressure() as u64);
-    set(
-        &metrics.rocksdb_write_stopped,
-        dir.db.property("rocksdb.is-write-stopped"),
-    );
-    set(
-        &metrics.rocksdb_delayed_write_rate,
-        dir.db.property("rocksdb.actual-delayed-write-rate"),
-    );
-    set(
-        &metrics.rocksdb_pending_compaction_bytes,
-        dir.db.property("rocksdb.estimate-pending-compaction-bytes"),
-    );
-    set(
-        &metrics.rocksdb_background_errors,
-        dir.db.property("rocksdb.background-errors"),
-    );
+    let shared = &dir.shared;
+    metrics
+        .rocksdb
+        .refresh(&dir.label, &dir.db, &shared.block_cache);
 }
