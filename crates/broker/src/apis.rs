@@ -222,6 +222,7 @@ pub(crate) async fn dispatch(
     }
     metrics.requests.inc();
     metrics.request_bytes.inc_by(body.len() as u64);
+    let version = head.api_version;
     let started = clock::monotonic();
     if api.after_appends {
         connection.appends.drained().await;
@@ -232,15 +233,20 @@ pub(crate) async fn dispatch(
             let ctx = Arc::clone(ctx);
             Answer::Later(Box::pin(async move {
                 let reply = later.await;
-                ctx.metrics
-                    .api(index)
-                    .seconds
-                    .observe(started.elapsed().as_secs_f64());
+                let metrics = &ctx.metrics;
+                let seconds = &metrics.api(index).seconds;
+                seconds.observe(started.elapsed().as_secs_f64());
+                if let Ok(Some(reply)) = &reply {
+                    metrics.answered(index, version, reply);
+                }
                 reply
             }))
         }
         done => {
             metrics.seconds.observe(started.elapsed().as_secs_f64());
+            if let Answer::Now(reply) = &done {
+                ctx.metrics.answered(index, version, reply);
+            }
             done
         }
     }

@@ -22,12 +22,14 @@ use prometheus::{
 };
 use wire::ResponseError;
 use wire::batch::Codec;
+use wire::codec;
 
 use self::groups::GroupMetrics;
 use self::network::NetworkMetrics;
 use self::process::RuntimeLoad;
 use self::traffic::Traffic;
 use crate::apis::APIS;
+use crate::net::reply::{Part, Reply};
 
 /// Request latency, seconds: the buckets of every latency histogram of this broker.
 const LATENCY_SECONDS: [f64; 14] = [
@@ -52,6 +54,8 @@ pub(crate) struct Metrics {
     pub(crate) waiting_fetches: IntGauge,
     pub(crate) waiting_produces: IntGauge,
     produced: [Produced; CODECS.len()],
+    /// By API and error.
+    request_errors: IntCounterVec,
     runtime: RuntimeLoad,
     produce_refused: HashMap<i16, IntCounter>,
     produce_refused_other: IntCounter,
@@ -185,6 +189,12 @@ impl Metrics {
                 "Partitions of produce requests with acks=all that wait for the other replicas.",
             )?,
             produced: produced(registry)?,
+            request_errors: counters(
+                registry,
+                "tidewater_request_errors_total",
+                "Error codes in responses, one for each partition, group or other thing that failed, by API.",
+                &["request", "error"],
+            )?,
             runtime: RuntimeLoad::register(registry)?,
             produce_refused: refusals(&refused_produce),
             produce_refused_other: refused_produce.with_label_values(&["other"]),
@@ -194,6 +204,36 @@ impl Metrics {
     /// The metrics of the row at `index` of the API table.
     pub(crate) fn api(&self, index: usize) -> &ApiMetrics {
         &self.apis[index]
+    }
+
+    /// Counts the errors in a response to the row at `index` of the API table.
+    pub(crate) fn answered(&self, index: usize, version: i16, reply: &Reply) {
+        // A fetch is answered in pieces; it counts for itself.
+        let [Part::Memory(frame)] = reply.parts.as_slice() else {
+            return;
+        };
+        let api = &APIS[index];
+        let walked = codec::error_codes(api.key, version, frame, &mut |code| {
+            self.request_error(api.name, code);
+        });
+        if let Err(error) = walked {
+            // ApiVersions answers versions that nobody knows in the oldest there is.
+            tracing::trace!(request = api.name, version, %error, "the errors of a response are not counted");
+        }
+    }
+
+    /// Counts an error in a response; 0 is none.
+    pub(crate) fn request_error(&self, request: &str, code: i16) {
+        if code == 0 {
+            return;
+        }
+        let error = match ResponseError::try_from_code(code) {
+            Some(ResponseError::Unknown(_)) | None => "Unknown".to_owned(),
+            Some(error) => format!("{error:?}"),
+        };
+        self.request_errors
+            .with_label_values(&[request, &error])
+            .inc();
     }
 
     /// A batch of a producer is in the log.

@@ -6,6 +6,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request};
 pub use crate::error::{EncodeError, Malformed};
 use crate::frame::PREFIX_LEN;
 use crate::guard;
+use crate::header::response_header_version;
 
 /// Reads a request body (the frame after its header) that came from outside.
 ///
@@ -39,6 +40,28 @@ pub fn encode_response<R: Encodable + HeaderVersion>(
         head.put_u8(NO_TAGGED_FIELDS);
     }
     Encoding { api_key, version }.frame(&head, response, response_schema(api_key, version))
+}
+
+/// Calls `each` with every error code in a frame that [`encode_response`] made, 0 included: what a broker counts, whatever
+/// the response. Fails on other bytes. Does not allocate.
+pub fn error_codes(
+    api_key: i16,
+    version: i16,
+    frame: &[u8],
+    each: &mut dyn FnMut(i16),
+) -> Result<(), Malformed> {
+    const CORRELATION_ID_LEN: usize = 4;
+    let head = PREFIX_LEN + CORRELATION_ID_LEN;
+    let truncated = Malformed::Truncated {
+        field: "correlation_id",
+        needed: head,
+        left: frame.len(),
+    };
+    let mut body = frame.get(head..).ok_or(truncated)?;
+    if response_header_version(api_key, version) >= 1 {
+        body = guard::skip_tagged_fields(body)?;
+    }
+    guard::error_codes(api_key, version, body, each)
 }
 
 /// Writes a request as one frame: length, header, body.
@@ -166,6 +189,9 @@ impl Encoding {
 
 #[cfg(test)]
 mod tests {
+    use kafka_protocol::messages::metadata_response::{
+        MetadataResponsePartition, MetadataResponseTopic,
+    };
     use kafka_protocol::messages::{
         ApiVersionsResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
         MetadataResponse, SaslHandshakeRequest,
@@ -179,6 +205,28 @@ mod tests {
         let frame = encode_response(&MetadataResponse::default(), 0x0102_0304, 3, 0).unwrap();
         assert_eq!(frame[..8], [0, 0, 0, 12, 1, 2, 3, 4]);
         assert_eq!(frame.len(), 16);
+    }
+
+    #[test]
+    fn the_error_codes_of_a_response_are_found_wherever_they_are() {
+        let partition = MetadataResponsePartition::default().with_error_code(5);
+        let topic = MetadataResponseTopic::default()
+            .with_error_code(3)
+            .with_name(Some(StrBytes::from_static_str("orders").into()))
+            .with_partitions(vec![partition, MetadataResponsePartition::default()]);
+        for version in 0..=13 {
+            let mut response = MetadataResponse::default().with_topics(vec![topic.clone()]);
+            let mut expected = vec![3, 5, 0];
+            if version == 13 {
+                response.error_code = 2;
+                expected.push(2);
+            }
+            let frame = encode_response(&response, 1, 3, version).unwrap();
+            let mut found = Vec::new();
+            error_codes(3, version, &frame, &mut |code| found.push(code)).unwrap();
+            assert_eq!(found, expected, "v{version}");
+            assert!(error_codes(3, version, &frame[..7], &mut |_| {}).is_err());
+        }
     }
 
     #[test]

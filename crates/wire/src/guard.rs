@@ -71,6 +71,19 @@ pub fn decoded_response_len(api_key: i16, version: i16, body: &[u8]) -> Result<u
     )
 }
 
+/// Calls `each` with every field called `error_code` in the body of an answer that was encoded here, 0 included. Fails like
+/// [`check_response`], and then may have called for some. Takes time in proportion to the body, and allocates nothing.
+pub fn error_codes(
+    api_key: i16,
+    version: i16,
+    body: &[u8],
+    each: &mut dyn FnMut(i16),
+) -> Result<(), Malformed> {
+    let steps = RESPONSE_PLANS.steps(api_key, version);
+    let steps = steps.ok_or(Malformed::UnknownRequest { api_key, version })?;
+    walk::walk_codes(steps, body, usize::MAX, each).map(drop)
+}
+
 /// [`budget`] for an answer: sixteen times its length and 1 MiB. Answers nest small structures deeper than
 /// requests do (a partition in Metadata holds three lists), and they come from a broker we chose to ask.
 pub const fn response_budget(body_len: usize) -> usize {

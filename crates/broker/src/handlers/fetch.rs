@@ -36,6 +36,7 @@ use crate::waiters::Waiting;
 
 pub(crate) const MIN: i16 = 4;
 pub(crate) const MAX: i16 = 18;
+const NAME: &str = "Fetch";
 
 /// Partitions of one fetch that are read from the disk at the same time.
 const COLD_READS_MAX: usize = 16;
@@ -88,6 +89,7 @@ pub(crate) async fn run(
             Ok(Some(reply))
         })),
         Err(code) => {
+            ctx.metrics.request_error(NAME, code.code());
             let response = Response {
                 error_code: code.code(),
                 ..Response::default()
@@ -497,7 +499,7 @@ fn respond(
     for ((target, mut answer), selected) in
         fetch.targets.into_iter().zip(pass.answers).zip(selected)
     {
-        count(&target, &answer);
+        count(ctx, &target, &answer);
         if !selected {
             continue;
         }
@@ -532,7 +534,8 @@ fn respond(
 }
 
 /// An answer that the session holds back, because nothing is new in it, counts as one all the same.
-fn count(target: &Target, answer: &PartitionResponse) {
+fn count(ctx: &Context, target: &Target, answer: &PartitionResponse) {
+    ctx.metrics.request_error(NAME, answer.error_code);
     let Ok(partition) = &target.partition else {
         return;
     };

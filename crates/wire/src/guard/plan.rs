@@ -4,13 +4,17 @@ use std::sync::LazyLock;
 
 use super::requests::REQUESTS;
 use super::responses::RESPONSES;
-use super::shape::{Field, Kind, MessageShape, StructShape};
+use super::shape::{Field, Kind, MessageShape, Scalar, StructShape};
 
 /// What the walker does next. Neighbouring fixed-width fields are one step.
 pub(super) enum Step {
     Skip {
         field: &'static str,
         width: usize,
+    },
+    /// An error code: a fixed width too, but some want to know what it says.
+    Code {
+        field: &'static str,
     },
     String {
         field: &'static str,
@@ -154,6 +158,9 @@ impl Resolver {
     ) {
         let compact = self.flexible;
         match kind {
+            Kind::Scalar(Scalar::Int16) if field == "error_code" => {
+                steps.push(Step::Code { field });
+            }
             Kind::Scalar(scalar) => push_skip(steps, field, scalar.width()),
             Kind::String => steps.push(Step::String {
                 field,
@@ -220,7 +227,7 @@ impl Step {
     fn smallest(&self) -> usize {
         match self {
             Step::Skip { width, .. } => *width,
-            Step::String { compact: false, .. } => 2,
+            Step::Code { .. } | Step::String { compact: false, .. } => 2,
             Step::Bytes { compact: false, .. } | Step::Array { compact: false, .. } => 4,
             Step::String { .. }
             | Step::Bytes { .. }

@@ -28,10 +28,21 @@ pub(super) fn walk<'a>(
     body: &'a [u8],
     budget: usize,
 ) -> Result<Walked<'a>, Malformed> {
+    walk_codes(steps, body, budget, &mut |_| {})
+}
+
+/// [`walk`], and calls `each` with every error code on the way.
+pub(super) fn walk_codes<'a>(
+    steps: &[Step],
+    body: &'a [u8],
+    budget: usize,
+    each: &mut dyn FnMut(i16),
+) -> Result<Walked<'a>, Malformed> {
     let mut walker = Walker {
         left: body,
         budget_left: budget,
         budget,
+        code: each,
     };
     walker.run(steps)?;
     Ok(Walked {
@@ -40,17 +51,22 @@ pub(super) fn walk<'a>(
     })
 }
 
-struct Walker<'a> {
+struct Walker<'a, 'c> {
     left: &'a [u8],
     budget_left: usize,
     budget: usize,
+    code: &'c mut dyn FnMut(i16),
 }
 
-impl<'a> Walker<'a> {
+impl<'a> Walker<'a, '_> {
     fn run(&mut self, steps: &[Step]) -> Result<(), Malformed> {
         for step in steps {
             match step {
                 Step::Skip { field, width } => self.skip(field, *width)?,
+                Step::Code { field } => {
+                    let code = i16::from_be_bytes(self.fixed(field)?);
+                    (self.code)(code);
+                }
                 Step::String {
                     field,
                     nullable,
