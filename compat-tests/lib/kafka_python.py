@@ -4,13 +4,13 @@ import time
 
 import kafka
 from checks import BOOTSTRAP, DEADLINE_S, Record, Refused, Wrong
-from groups import HEARTBEAT_MS, METADATA_MAX_AGE_MS, SESSION_TIMEOUT_MS
+from groups import HEARTBEAT_MS, ILLEGAL_GENERATION, METADATA_MAX_AGE_MS, SESSION_TIMEOUT_MS
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError
 from steps import Client
 
 # The client's own errors for what the broker refused with a code, which they do not carry.
-OWN_WORDS = {CommitFailedError: 22}
+OWN_WORDS = {CommitFailedError: ILLEGAL_GENERATION}
 
 
 def answer(call, *args, **named):
