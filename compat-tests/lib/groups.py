@@ -47,7 +47,7 @@ class GroupSteps:
             ("group-crash", self.crash), ("group-static", self.static), ("group-pattern", self.pattern),
             ("group-alter-offsets", self.alter_offsets_of_a_group), ("error-no-offset", self.no_offset),
             ("group-next-generation", self.next_generation)) if name not in self.cannot}
-        pool = concurrent.futures.ThreadPoolExecutor(len(waiting) or 1)
+        pool, self.joined = concurrent.futures.ThreadPoolExecutor(len(waiting) or 1), []
         running = {name: pool.submit(step) for name, step in waiting.items()}
 
         def begun(name):
@@ -69,9 +69,17 @@ class GroupSteps:
         yield begun("error-no-offset")
         yield "error-fenced-member", self.fenced_member
         yield begun("group-next-generation")
+        self.parting = [pool.submit(member.leave) for member in self.joined if not member.leaving and not member.error]
+
+    def parted(self):
+        """Nobody is in a group any more: some clients make the topics anew that they are subscribed to."""
+        for leaving in self.parting:
+            leaving.result()
 
     def join(self, group, topics, **settings):
-        return Member(lambda: self.member(group, topics, **settings))
+        member = Member(lambda: self.member(group, topics, **settings))
+        self.joined.append(member)
+        return member
 
     def join_to_crash(self, group, topic):
         return Victim(group, topic)

@@ -151,7 +151,7 @@ class Client(GroupSteps, AdminSteps):
         yield "delete-records", self.delete_some_records
         yield from self.group_steps()
         yield from self.admin_steps()
-        yield "delete-topics", lambda: self.delete(self.created)
+        yield "delete-topics", self.delete_topics
         yield "error-deleted-topic", self.deleted_topic
 
     def main_loop(self):
@@ -354,6 +354,10 @@ class Client(GroupSteps, AdminSteps):
             refused(INVALID_CONFIG, f"alter to {name}={text}", self.alter, self.main, ("set", name, text))
 
     # Deleting
+
+    def delete_topics(self):
+        self.parted()
+        self.delete(self.created)
 
     def delete_some_records(self):
         topic = self.topic("none")
