@@ -4,12 +4,16 @@ kcat has no admin side: it makes a topic only by producing to one that is not th
 deleted by lib/wire.py. It can set neither a record's timestamp nor different headers in one run.
 """
 import json
+import os
 import re
+import select
 import subprocess
 
 import wire
-from steps import (BOOTSTRAP, COUNT, DEADLINE_S, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC,
-                   Client, Record, Refused, equal, key, refused, until, value)
+from groups import HEARTBEAT_MS, METADATA_MAX_AGE_MS, SESSION_TIMEOUT_MS
+from members import Member
+from steps import (BOOTSTRAP, COUNT, DEADLINE_S, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, OFFSET_OUT_OF_RANGE, PARTITIONS,
+                   UNKNOWN_TOPIC, Client, Record, Refused, equal, key, refused, until, value)
 
 NO_ADMIN = "kcat has no admin side"
 FIELD, RECORD = b"\x1f", b"\x1e"
@@ -26,11 +30,59 @@ def kcat(*words, data=None):
     return done.stdout
 
 
+class GroupConsumer:
+    """What lib/members.py asks of a consumer: a kcat -G, which commits in its own time and says on standard error what it owns."""
+
+    LINE = re.compile(rb"% Group \S+ rebalanced \(memberid \S+\): (assigned|revoked): ?([^\n]*)\n")
+
+    def __init__(self, group, topics, client_id, instance_id, reset):
+        settings = {"client.id": client_id, "session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": HEARTBEAT_MS,
+                    "auto.commit.interval.ms": 100, "auto.offset.reset": {"none": "error"}.get(reset, reset),
+                    "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS, "partition.assignment.strategy": "range"}
+        if instance_id:
+            settings["group.instance.id"] = instance_id
+        words = [word for name, text in settings.items() for word in ("-X", f"{name}={text}")]
+        self.process = subprocess.Popen(["kcat", "-b", BOOTSTRAP, *words, "-u", "-f", "%t %p %o %T %s\n", "-G", group, *topics],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.rebalances, self.places, self.open = 0, set(), {self.process.stdout: b"", self.process.stderr: b""}
+
+    def poll(self):
+        for pipe in select.select(list(self.open), [], [], 0.1)[0]:
+            data = os.read(pipe.fileno(), 65536)
+            if not data:
+                raise Refused(-1, f"kcat ended: {self.open[self.process.stderr].decode()}")
+            self.open[pipe] += data
+        told = list(self.LINE.finditer(self.open[self.process.stderr]))
+        for line in told:
+            self.rebalances += line[1] == b"assigned"
+            pairs = re.findall(r"(\S+) \[(\d+)\]", line[2].decode())
+            self.places = {(topic, int(partition)) for topic, partition in pairs} if line[1] == b"assigned" else set()
+        if told:
+            self.open[self.process.stderr] = self.open[self.process.stderr][told[-1].end():]
+        *lines, self.open[self.process.stdout] = self.open[self.process.stdout].split(b"\n")
+        return [Record(int(partition), int(when), None, text, [], int(offset), topic.decode())
+                for topic, partition, offset, when, text in (line.split(b" ", 4) for line in lines)]
+
+    def owned(self):
+        return set(self.places)
+
+    def close(self):
+        self.process.terminate()
+        # What it still says is of no interest, but must not fill its pipes.
+        self.process.communicate(timeout=DEADLINE_S)
+
+
 class Kcat(Client):
     name = "kcat"
+    commits_by_itself = True
     sets_timestamps = False
     cannot = dict.fromkeys(("alter-config", "create-partitions", "error-topic-exists", "error-invalid-partitions",
-                            "error-invalid-replication", "error-invalid-name", "error-bad-config", "delete-records"), NO_ADMIN)
+                            "error-invalid-replication", "error-invalid-name", "error-bad-config", "delete-records",
+                            "group-describe", "group-alter-offsets", "group-delete-offsets", "group-delete",
+                            "admin-log-dirs", "admin-list-offsets", "admin-configs", "admin-quotas"), NO_ADMIN)
+    cannot |= dict.fromkeys(("group-commit-metadata", "group-seek-time", "error-fenced-member"),
+                            "kcat commits in its own time, and a member of a group cannot be told to seek")
+    cannot["group-next-generation"] = "librdkafka 2.0 speaks the classic protocol alone"
     cannot["offset-max-timestamp"] = "librdkafka 2.0 speaks ListOffsets only up to v2"
 
     def version(self):
@@ -136,6 +188,23 @@ class Kcat(Client):
         topic = self.make("bounded", 1, {"message.timestamp.before.max.ms": "0"})
         refused(INVALID_TIMESTAMP, "a record from the past", self.produce, topic, [Record(0, None, b"k", b"x", [])])
         equal("ends after a refused record", (0, 0), self.watermarks(topic, 0))
+
+    def member(self, group, topics, *, pattern=None, client_id="compat", instance_id=None, protocol="classic", reset="earliest"):
+        return GroupConsumer(group, topics or [pattern], client_id, instance_id, reset)
+
+    def join_to_crash(self, group, topic):
+        member = self.join(group, [topic])
+        # It ends as its process does, and what it could not say any more is no error.
+        member.crash = lambda: member.do(crash)
+
+        def crash(consumer):
+            member.leaving = True
+            consumer.process.kill()
+            consumer.process.wait()
+        return member
+
+    def committed(self, group, topic):
+        return wire.committed(BOOTSTRAP, group, topic, range(PARTITIONS))
 
 
 Kcat().main_loop()
