@@ -11,7 +11,6 @@ import subprocess
 
 import wire
 from groups import HEARTBEAT_MS, METADATA_MAX_AGE_MS, SESSION_TIMEOUT_MS
-from members import Member
 from steps import (BOOTSTRAP, COUNT, DEADLINE_S, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, OFFSET_OUT_OF_RANGE, PARTITIONS,
                    UNKNOWN_TOPIC, Client, Record, Refused, equal, key, refused, until, value)
 

@@ -8,11 +8,11 @@ say() { printf '%s\n' "$*" >&2; }
 
 die() { say "$@"; exit 1; }
 
-# apt_install PACKAGE: installs it where this is root, and names it for anybody else.
+# apt_install PACKAGE…: installs them where this is root, and names them for anybody else.
 apt_install() {
-  [ "$(id -u)" = 0 ] || die "missing: apt-get install $1"
-  say "installing $1 with apt-get"
-  apt-get install -y -qq "$1" > /dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$1" > /dev/null; } >&2
+  [ "$(id -u)" = 0 ] || die "missing: apt-get install $*"
+  say "installing $* with apt-get"
+  apt-get install -y -qq "$@" > /dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$@" > /dev/null; } >&2
 }
 
 # need COMMAND PACKAGE: the Debian package that brings a command.

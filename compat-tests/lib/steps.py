@@ -12,6 +12,7 @@ from checks import BOOTSTRAP, DEADLINE_S, PARTITIONS, Record, Refused, Wrong, en
 from admin import AdminSteps
 from groups import GroupSteps
 from members import serve_victim
+from report import report
 
 COUNT = 300
 # The record that carries the latest timestamp; it is neither the last of its partition nor of the topic.
@@ -69,7 +70,6 @@ class Client(GroupSteps, AdminSteps):
         self.run_id = f"compat-{self.name}-{time.time_ns():x}"
         self.main = self.run_id + "-main"
         self.created = []
-        self.passed = self.failed = self.skipped = 0
 
     # What a client brings: each raises Refused with the broker's error code.
 
@@ -157,27 +157,9 @@ class Client(GroupSteps, AdminSteps):
     def main_loop(self):
         if sys.argv[1:2] == ["victim"]:
             serve_victim(self.member, *sys.argv[2:])
-        print(f"client {self.name} {self.version()}", flush=True)
-        for name, step in self.steps():
-            if name in self.cannot:
-                self.skipped += 1
-                print(f"skip {name}: {self.cannot[name]}", flush=True)
-                continue
-            try:
-                step()
-                self.passed += 1
-                print(f"ok {name}", flush=True)
-            except Exception as error:
-                self.failed += 1
-                text = str(error) if isinstance(error, (Wrong, wire.Wrong)) else repr(error)
-                print(f"FAIL {name}: {' '.join(text.split())[:500]}", flush=True)
-                if os.environ.get("TRACE") == "1":
-                    raise
-                if os.environ.get("KEEP_GOING") != "1":
-                    break
-        print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped", flush=True)
+        code = report(self.name, self.version(), self.steps(), self.cannot)
         # Not sys.exit: a client's own threads may take long to notice that nobody needs them any more.
-        os._exit(1 if self.failed else 0)
+        os._exit(code)
 
     # Topics
 

@@ -12,7 +12,9 @@ import time
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 import wire
-from support import PARTITIONS, TOPIC, Broker, Failed, acknowledged, no_errors, start_writers, wait_for
+from broker import Broker
+from checks import Wrong as Failed
+from support import PARTITIONS, TOPIC, acknowledged, no_errors, start_writers, wait_for
 
 GROUPS = [(f"{protocol}-{number}", protocol) for protocol in ("classic", "consumer") for number in (1, 2)]
 MEMBERS = 2

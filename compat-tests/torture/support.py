@@ -1,63 +1,16 @@
 """What the scenarios share: a broker to kill, producers that never give up, and the account of what they wrote."""
 import collections
-import pathlib
 import random
-import signal
-import subprocess
 import threading
 import time
 import zlib
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
-import wire
+from checks import Wrong as Failed
 
-COMPAT = pathlib.Path(__file__).resolve().parent.parent
 TOPIC, PARTITIONS = "torture", 4
 CODECS = ("none", "lz4", "zstd")
-LAUNCH = f'source "{COMPAT}/lib/common.sh"; source "{COMPAT}/lib/broker.sh"; broker_launch "$1" "$2"'
-
-
-class Failed(Exception):
-    """What must not have happened."""
-
-
-class Broker:
-    def __init__(self, data, log):
-        self.data, self.log = data, log
-        port = subprocess.run(["bash", "-c", f'source "{COMPAT}/lib/common.sh"; free_port'],
-                              capture_output=True, text=True, check=True).stdout.strip()
-        self.bootstrap = f"127.0.0.1:{port}"
-        self.process = None
-
-    def launch(self):
-        port = self.bootstrap.split(":")[1]
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(["bash", "-c", LAUNCH, "launch", self.data, port], stdout=log, stderr=log)
-
-    def start(self):
-        self.launch()
-        self.ready()
-
-    def ready(self):
-        try:
-            wire.ready(self.bootstrap, 60)
-        except wire.Wrong as wrong:
-            raise Failed(f"{wrong}; the end of its log:\n{tail(self.log)}") from wrong
-
-    def kill(self):
-        if self.process:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    def check_alive(self):
-        if self.process.poll() is not None:
-            raise Failed(f"the broker ended by itself with {self.process.returncode}:\n{tail(self.log)}")
-
-
-def tail(path):
-    return "\n".join(pathlib.Path(path).read_text(errors="replace").splitlines()[-15:])
 
 
 class Writer(threading.Thread):

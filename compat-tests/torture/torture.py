@@ -19,8 +19,10 @@ import tempfile
 import time
 
 import wire
+from broker import Broker
+from checks import Wrong as Failed
 from groups import groups
-from support import PARTITIONS, TOPIC, Broker, Failed, account, acknowledged, no_errors, read_all, start_writers, wait_for
+from support import PARTITIONS, TOPIC, account, acknowledged, no_errors, read_all, start_writers, wait_for
 
 
 def kill(options, scratch):
