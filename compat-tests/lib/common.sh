@@ -31,6 +31,19 @@ maven_libs() {
   printf '%s\n' "$libs"
 }
 
+# java_classes NAME LIBS SOURCE…: prints a folder with the classes, compiled once for each content of the sources.
+java_classes() {
+  local name=$1 libs=$2 classes
+  shift 2
+  classes=$cache/classes/$name-$( (basename "$libs"; cat "$@") | sha256sum | cut -c1-12)
+  if [ ! -d "$classes" ]; then
+    need javac default-jdk-headless
+    javac -nowarn -XDsuppressNotes -d "$classes.new.$$" -cp "$libs/*" "$@" >&2 || die "$name does not compile"
+    mv "$classes.new.$$" "$classes"
+  fi
+  printf '%s\n' "$classes"
+}
+
 # python_venv FOLDER: prints a Python that has what FOLDER/requirements.txt names, made once for each content of it.
 python_venv() {
   local venv
