@@ -32,13 +32,14 @@ maven_libs() {
 }
 
 # java_classes NAME LIBS SOURCE…: prints a folder with the classes, compiled once for each content of the sources.
+# Parameters keep their names: Spring looks beans up by them.
 java_classes() {
   local name=$1 libs=$2 classes
   shift 2
   classes=$cache/classes/$name-$( (basename "$libs"; cat "$@") | sha256sum | cut -c1-12)
   if [ ! -d "$classes" ]; then
     need javac default-jdk-headless
-    javac -nowarn -XDsuppressNotes -d "$classes.new.$$" -cp "$libs/*" "$@" >&2 || die "$name does not compile"
+    javac -nowarn -parameters -XDsuppressNotes -d "$classes.new.$$" -cp "$libs/*" "$@" >&2 || die "$name does not compile"
     mv "$classes.new.$$" "$classes"
   fi
   printf '%s\n' "$classes"
