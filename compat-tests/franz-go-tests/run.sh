@@ -10,10 +10,12 @@ source "$here/../lib/suite.sh"
 command -v go > /dev/null || PATH=$PATH:/usr/local/go/bin
 command -v go > /dev/null || die "Go 1.26 or later is missing"
 binaries=$cache/franz-go-tests
+declare -A folder=()
 mkdir -p "$binaries"
 say "building franz-go's tests (modules through the Go module proxy, kept in Go's own cache)"
 for package in kgo kadm; do
   (cd "$here/../franz-go" && go test -c -o "$binaries/$package" "github.com/twmb/franz-go/pkg/$package") >&2 || exit 2
+  folder[$package]=$(cd "$here/../franz-go" && go list -f '{{.Dir}}' "github.com/twmb/franz-go/pkg/$package")
 done
 version=$(sed -n 's|.*twmb/franz-go v\(.*\)|\1|p; s|.*pkg/kadm v\(.*\)|(kadm \1)|p' "$here/../franz-go/go.mod" | xargs)
 echo "client franz-go-tests $version"
@@ -23,7 +25,7 @@ export KGO_SEEDS=$BOOTSTRAP KGO_TEST_RF=1 KGO_TEST_RECORDS=${KGO_TEST_RECORDS:-5
 # one_test PACKAGE/TEST
 one_test() {
   local log=$suite_logs/${1/\//.}.log verdict detail
-  (cd "$suite_logs" && timeout --kill-after=5 "${TEST_TIMEOUT_S:-300}" \
+  (cd "${folder[${1%%/*}]}" && timeout --kill-after=5 "${TEST_TIMEOUT_S:-300}" \
     "$binaries/${1%%/*}" -test.v -test.run "^${1#*/}\$" -test.timeout "$((${TEST_TIMEOUT_S:-300} - 10))s") > "$log" 2>&1
   verdict=$(sed -n "s|^--- \([A-Z]*\): ${1#*/} .*|\1|p" "$log" | tail -1)
   detail=$(grep -hE '^ +[a-z_0-9]+_test\.go:[0-9]+: ' "$log" | grep -v 'deleting' | head -1)
@@ -40,7 +42,7 @@ tests=()
 for package in kgo kadm; do
   while read -r test; do
     suite_wanted "$package/$test" && tests+=("$package/$test")
-  done < <(cd "$suite_logs" && "$binaries/$package" -test.list . | grep '^Test')
+  done < <("$binaries/$package" -test.list . | grep '^Test')
 done
 suite_run one_test "${tests[@]}"
 suite_end

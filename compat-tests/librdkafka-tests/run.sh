@@ -2,7 +2,8 @@
 # suite: own
 # timeout: 7200
 # run.sh: the tests of librdkafka that need a broker, from the source inside the crate that ../rdkafka pins.
-# ALL=1, TESTS="0001_multiobj …", JOBS and LOGS as lib/suite.sh says. NAME@consumer is the test NAME with group.protocol=consumer.
+# ALL=1, TESTS="0001_multiobj …", JOBS and LOGS as lib/suite.sh says. NAME@consumer is the test NAME with group.protocol=consumer,
+# NAME/PART only the sub-tests PART of it.
 # It starts its brokers itself (BROKER, TIDEWATER_BIN as lib/broker.sh says), with the settings of librdkafka's two test scenarios.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,6 +16,7 @@ need g++ g++
 need javac default-jdk-headless
 [ -f /usr/include/zlib.h ] || apt_install zlib1g-dev
 [ -f /usr/include/openssl/ssl.h ] || apt_install libssl-dev
+[ -d /usr/include/rapidjson ] || apt_install rapidjson-dev
 
 crate=$(cargo metadata --locked --format-version 1 --manifest-path "$here/../rdkafka/Cargo.toml" \
   | python3 -c 'import json, sys; print(next(p["manifest_path"] for p in json.load(sys.stdin)["packages"] if p["name"] == "rdkafka-sys"))') || exit 2
@@ -46,62 +48,67 @@ echo "client librdkafka-tests $version"
 declare -A bootstrap=() settings=([default]="num.partitions=4" [noautocreate]="num.partitions=4 auto.create.topics.enable=false")
 export LD_LIBRARY_PATH=$source/src:$source/src-cpp TEST_KAFKA_VERSION=4.4.0 BROKERS
 
-# one_number SCENARIO PROTOCOL NUMBER: every test of that number which is of the scenario and needs a broker.
-one_number() {
-  local scenario=$1 protocol=$2 number=$3 suffix= log conf
-  [ "$protocol" = classic ] || suffix=@$protocol
-  log=$suite_logs/$number.$scenario.$protocol.log conf=$suite_logs/$number.$scenario.$protocol.conf
+# one_variant NUMBER SCENARIO END: every test of that number that is of the scenario and needs a broker; END is what its name gets.
+one_variant() {
+  local number=$1 scenario=$2 end=${3:-} protocol=classic quick=-Q name log why
+  [[ $end == *@consumer ]] && protocol=consumer
+  [[ " ${not_quick[*]} " == *" $number "* ]] && quick=
+  name=$suite_logs/$number.$scenario.${end//[^A-Za-z_]/.} log=$name.log
   BROKERS=${bootstrap[$scenario]}
-  printf 'metadata.broker.list=%s\ntest.topic.random=true\n' "$BROKERS" > "$conf"
-  (cd "$source/tests" && RDKAFKA_TEST_CONF=$conf TESTS=$number TEST_CONSUMER_GROUP_PROTOCOL=$protocol \
-    timeout --kill-after=5 "${TEST_TIMEOUT_S:-420}" ./test-runner -Q -L -p1 -s "$scenario" > "$log" 2>&1) 2> /dev/null
+  printf 'metadata.broker.list=%s\ntest.topic.random=true\n' "$BROKERS" > "$name.conf"
+  export TESTS=$number RDKAFKA_TEST_CONF=$name.conf TEST_CONSUMER_GROUP_PROTOCOL=$protocol SUBTESTS
+  SUBTESTS=${end#/} SUBTESTS=${SUBTESTS%@*}
+  [ -n "$SUBTESTS" ] || unset SUBTESTS
+  # Its summary is on stdout, which a failing runner's abort() would lose in the buffer.
+  (cd "$source/tests" && timeout --kill-after=5 "${TEST_TIMEOUT_S:-420}" stdbuf -oL ./test-runner $quick -L -p1 -s "$scenario" > "$log" 2>&1) 2> /dev/null
   sed -i 's/\x1b\[[0-9;]*m//g' "$log"
-  # The summary has the verdicts; a runner that died has none, and only says what it was running.
-  awk -v suffix="$suffix" -v died="$(grep -aA1 -m1 -E '^### Test .* failed at' "$log" | sed 's/.* failed at \([^ ]*\) at .*/\1/' | tr -s '[:space:]' ' ' | cut -c1-240)" '
+  why=$(grep -aA1 -m1 -E '^### Test .* failed at' "$log" | sed 's/.* failed at \([^ ]*\) at .*/\1/' | tr -s '[:space:]' ' ' | cut -c1-240)
+  awk -v end="$end" -v why="$why" '
     /^\| [0-9]+_/ {
       line = $0; sub(/^.*s +\| */, "", line)
       verdict = $4 == "PASSED" ? "pass" : $4 == "SKIPPED" ? "skip" : "fail"
       if (verdict == "skip" && (line == "" || line ~ /^Filtered due to/)) next
-      print $2 suffix, verdict, substr(line, 1, 240); said[$2] = 1
+      print $2 end, verdict, verdict == "fail" ? why : line; said[$2] = 1
     }
     match($0, /= Running test [^ ]+ =/) { split(substr($0, RSTART, RLENGTH), word, " "); running[word[4]] = 1 }
-    END { for (test in running) if (!(test in said)) print test suffix, "fail", "the runner died or hung: " died }
+    END { for (test in running) if (!(test in said)) print test end, "fail", "the runner died or was killed: " why }
   ' "$log"
 }
-one() { one_number ${1//:/ }; }
+# The variants of one number run one after the other: some subscribe to patterns that match each other's topics.
+one() { local variant; for variant in ${variants[$1]}; do one_variant "$1" ${variant/:/ }; done; }
 
-numbers=() items=()
-for file in "$source"/tests/0*-*.c*; do
-  number=$(basename "$file" | cut -d- -f1)
-  [[ " ${numbers[*]} " == *" $number "* ]] || numbers+=("$number")
-done
-# wanted_number NUMBER SUFFIX: whether a test of that number is asked for.
-wanted_number() {
+# asked NUMBER END: whether a test with that name is to run.
+asked() {
   local test
-  [ -z "${ALL:-}${TESTS:-}" ] || { [ -z "${TESTS:-}" ] && return; }
+  [ -z "${ALL:-}" ] || return 0
   for test in ${TESTS:-${suite_allow[@]}}; do
-    [[ $test == "$1"_* && ( $2 == @* && $test == *"$2" || -z $2 && $test != *@* ) ]] && return
+    [[ $test =~ ^$1_[^/@]*(.*)$ && ${BASH_REMATCH[1]} == "$2" ]] && return
   done
   return 1
 }
-noautocreate=(0045 0107 0111)
-for number in "${numbers[@]}"; do
-  grep -qE 'subscribe|group_protocol' "$source/tests/$number"-*.c* && both=@consumer || both=
-  for suffix in "" $both; do
-    wanted_number "$number" "$suffix" || continue
-    protocol=${suffix#@}
-    items+=("default:${protocol:-classic}:$number")
-    [[ " ${noautocreate[*]} " == *" $number "* ]] && items+=("noautocreate:${protocol:-classic}:$number")
+noautocreate=(0045 0107 0111) not_quick=(0082)
+# 0081 is every admin call in one test; its parts run one by one as well.
+declare -A variants=() parts=([0081]=$(grep -o '^static void do_test_[A-Za-z_]*' "$source/tests/0081-admin.c" | awk '{ print $3 }' | grep -vE 'apis|unclean|with_authorized' | sort -u | xargs))
+numbers=()
+while read -r number; do
+  ends=""
+  for part in ${parts[$number]:-}; do ends+=" /$part"; done
+  grep -qE 'subscribe|group_protocol' "$source/tests/$number"-*.c* && ends+=" @consumer"
+  for end in "" $ends; do
+    asked "$number" "$end" || continue
+    variants[$number]+=" default:$end"
+    [[ " ${noautocreate[*]} " == *" $number "* ]] && variants[$number]+=" noautocreate:$end"
   done
-done
+  [ -n "${variants[$number]:-}" ] && numbers+=("$number")
+done < <(cd "$source/tests" && printf '%s\n' 0*-*.c* | cut -d- -f1 | sort -u)
 
 data=$(mktemp -d) broker_pids=()
 trap 'for broker_pid in "${broker_pids[@]}"; do broker_kill; done; rm -rf "$data"; [ -n "${LOGS:-}" ] || rm -rf "$suite_logs"' EXIT
 for scenario in default noautocreate; do
-  [[ " ${items[*]}" == *" $scenario:"* ]] || continue
+  [[ " ${variants[*]}" == *" $scenario:"* ]] || continue
   BROKER_SET="${BROKER_SET:-} ${settings[$scenario]}" broker_start "$data/$scenario" "$(free_port)" "$suite_logs/$scenario.broker" || exit 2
   broker_pids+=("$broker_pid") bootstrap[$scenario]=$BOOTSTRAP
 done
-suite_run one "${items[@]}"
+suite_run one "${numbers[@]}"
 rm -f "$source"/tests/stats_*.json
 suite_end
