@@ -1,6 +1,7 @@
 //! What `/metrics` shows of what clients did.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use tidewater_tests::{Client, TestBroker, batch, compressed};
 use wire::batch::Codec;
@@ -277,6 +278,30 @@ async fn levels_say_what_is_told_apart() {
         assert!(has("kafka_server_brokertopicmetrics_bytesin_total"));
         assert!(has("tidewater_groups"));
     }
+}
+
+/// The bound is an order of magnitude above what an idle machine takes, and the quickest of five counts: what is held up is
+/// a page whose cost grows faster than its length.
+#[tokio::test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "measures what an operator's scrape takes"
+)]
+async fn ten_thousand_partitions_are_shown_at_once() {
+    const MOST: Duration = Duration::from_millis(500);
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    for topic in ["a", "b", "c", "d"] {
+        client.create_topic(topic, 2_500, &[]).await;
+    }
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        let page = metrics(&broker).await;
+        quickest = quickest.min(began.elapsed());
+        assert_eq!(values(&page, "kafka_log_log_size").len(), 10_000);
+    }
+    assert!(quickest < MOST, "the quickest of five took {quickest:?}");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod survey;
 pub(crate) mod traffic;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use foldhash::{HashMap, HashMapExt};
 use prometheus::{
@@ -57,6 +58,8 @@ pub(crate) struct Metrics {
     /// By API and error.
     request_errors: IntCounterVec,
     runtime: RuntimeLoad,
+    /// Bytes of the last page; the next one will be about as long.
+    page_bytes: AtomicUsize,
     produce_refused: HashMap<i16, IntCounter>,
     produce_refused_other: IntCounter,
 }
@@ -196,6 +199,7 @@ impl Metrics {
                 &["request", "error"],
             )?,
             runtime: RuntimeLoad::register(registry)?,
+            page_bytes: AtomicUsize::new(0),
             produce_refused: refusals(&refused_produce),
             produce_refused_other: refused_produce.with_label_values(&["other"]),
         })

@@ -1,6 +1,7 @@
 //! The page that `/metrics` answers with.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prometheus::{Registry, TextEncoder};
 
@@ -45,7 +46,10 @@ fn serving(
     let options = ctx.config().metrics;
     let survey = Survey::of(ctx, options.topic_level);
     refresh(ctx, &survey);
-    let mut page = Page::after(TextEncoder::new().encode_to_string(&registry.gather())?);
+    let last_bytes = ctx.metrics.page_bytes.load(Ordering::Relaxed);
+    let mut text = String::with_capacity(last_bytes + last_bytes / 16);
+    TextEncoder::new().encode_utf8(&registry.gather(), &mut text)?;
+    let mut page = Page::after(text);
     let disk = DiskTraffic::of_process();
     if let Some(disk) = disk {
         disk.write(&mut page);
@@ -63,7 +67,9 @@ fn serving(
         };
         sources.write(&mut page);
     }
-    Ok(page.into_text())
+    let text = page.into_text();
+    ctx.metrics.page_bytes.store(text.len(), Ordering::Relaxed);
+    Ok(text)
 }
 
 /// Gauges that are only worth computing when somebody looks.
