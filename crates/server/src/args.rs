@@ -9,6 +9,7 @@ use crate::commands::cluster::ClusterArgs;
 use crate::commands::completion::CompletionArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::consume::ConsumeArgs;
+use crate::commands::group::GroupArgs;
 use crate::commands::log::LogArgs;
 use crate::commands::produce::ProduceArgs;
 use crate::commands::topic::TopicArgs;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Topic(TopicArgs),
     Produce(ProduceArgs),
     Consume(ConsumeArgs),
+    Group(GroupArgs),
     Cluster(ClusterArgs),
     Config(ConfigArgs),
     Log(LogArgs),

@@ -6,6 +6,7 @@ pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod consume;
 mod escape;
+pub(crate) mod group;
 pub(crate) mod log;
 pub(crate) mod produce;
 pub(crate) mod topic;
@@ -22,6 +23,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Topic(args) => client(topic::run(args)),
         Command::Produce(args) => client(produce::run(args)),
         Command::Consume(args) => client(consume::run(args)),
+        Command::Group(args) => client(group::run(args)),
         Command::Cluster(args) => client(cluster::run(args)),
         Command::Config(args) => client(config::run(args)),
         Command::Log(args) => log::run(&args),

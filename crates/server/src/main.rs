@@ -7,11 +7,13 @@
 mod args;
 mod client;
 mod commands;
+mod confirm;
 #[cfg(test)]
 mod docs;
 mod logging;
 mod outcome;
 mod output;
+mod position;
 
 use std::process::ExitCode;
 

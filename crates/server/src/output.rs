@@ -17,8 +17,66 @@ use crate::outcome::StdoutError;
 pub(crate) enum Format {
     /// Columns for people.
     Table,
+    /// More columns for people.
+    Wide,
     /// One JSON document; from commands that stream, one document a line.
     Json,
+    /// The same document as YAML.
+    Yaml,
+}
+
+impl Format {
+    /// Whether people read it, so that a note may stand for an empty answer.
+    pub(crate) fn is_for_people(self) -> bool {
+        matches!(self, Format::Table | Format::Wide)
+    }
+}
+
+/// Writes an answer to stdout: as the document itself, or as the text that people are shown instead.
+pub(crate) fn answer(
+    format: Format,
+    document: &impl Serialize,
+    text: impl FnOnce(Detail) -> String,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Table => stdout(text(Detail::Usual).as_bytes()),
+        Format::Wide => stdout(text(Detail::Wide).as_bytes()),
+        Format::Json => json(document),
+        Format::Yaml => stdout(serde_saphyr::to_string(document)?.as_bytes()),
+    }
+}
+
+/// How much people are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What is asked for most.
+    Usual,
+    /// Every column.
+    Wide,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Column {
+    /// Always there.
+    Always(&'static str),
+    /// Only in the wide table.
+    Wide(&'static str),
+}
+
+/// What [`answer`] shows of rows: headings in upper case, and only the columns of this detail.
+pub(crate) fn columns<const N: usize>(
+    detail: Detail,
+    columns: [Column; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let shown = columns.map(|column| detail == Detail::Wide || matches!(column, Column::Always(_)));
+    let pick = |cells: [String; N]| {
+        let cells = cells.into_iter().zip(shown);
+        cells.filter_map(|(cell, shown)| shown.then_some(cell))
+    };
+    let headings = columns.map(|(Column::Always(name) | Column::Wide(name))| name.to_owned());
+    sheet(pick(headings), rows.into_iter().map(pick))
 }
 
 /// Writes one JSON document to stdout.
@@ -28,19 +86,15 @@ pub(crate) fn json(document: &impl Serialize) -> anyhow::Result<()> {
     stdout(text.as_bytes())
 }
 
-/// Writes rows under upper-case headings to stdout.
-pub(crate) fn table<const N: usize>(
-    headings: [&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
-) -> anyhow::Result<()> {
-    stdout(table_text(headings, rows).as_bytes())
-}
-
-/// What [`table`] writes.
+/// Rows under upper-case headings.
 pub(crate) fn table_text<const N: usize>(
-    headings: [&str; N],
+    headings: [&'static str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    columns(Detail::Usual, headings.map(Column::Always), rows)
+}
+
+fn sheet<R: Iterator<Item = String>>(headings: R, rows: impl Iterator<Item = R>) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -55,6 +109,35 @@ pub(crate) fn table_text<const N: usize>(
         text.push('\n');
     }
     text
+}
+
+/// Names and values one under the other, the values in one column.
+pub(crate) fn facts(facts: &[(&str, String)]) -> String {
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = facts.iter().map(|(name, value)| {
+        let line = format!("{name:width$}  {value}");
+        line.trim_end().to_owned() + "\n"
+    });
+    lines.collect()
+}
+
+/// The value, or a dash for none.
+pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// The text, or a dash for "".
+pub(crate) fn dash_if_empty(text: &str) -> String {
+    or_dash((!text.is_empty()).then_some(text))
+}
+
+/// Numbers with commas between them.
+pub(crate) fn commas(numbers: impl IntoIterator<Item = i32>) -> String {
+    let numbers: Vec<String> = numbers
+        .into_iter()
+        .map(|number| number.to_string())
+        .collect();
+    numbers.join(",")
 }
 
 /// Writes bytes to stdout at once.

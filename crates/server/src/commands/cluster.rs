@@ -7,7 +7,7 @@ use wire::messages::describe_cluster_request::DescribeClusterRequest;
 use crate::args::{ConnectArgs, OutputArgs};
 use crate::client::Client;
 use crate::outcome::Outcome;
-use crate::output::{self, Format};
+use crate::output::{self, Column, Detail, Format, or_dash};
 
 /// Describe the cluster
 #[derive(Debug, Args)]
@@ -88,10 +88,7 @@ async fn info(client: &mut Client, format: Format) -> anyhow::Result<Outcome> {
         });
     }
     add_fenced(client, &mut info).await?;
-    match format {
-        Format::Json => output::json(&info)?,
-        Format::Table => print(&info)?,
-    }
+    output::answer(format, &info, |detail| info.text(detail))?;
     Ok(Outcome::Done)
 }
 
@@ -136,37 +133,54 @@ async fn add_fenced(client: &mut Client, info: &mut ClusterInfo) -> anyhow::Resu
 /// The endpoint type of DescribeCluster that asks for brokers (KIP-919).
 const BROKERS: i8 = 1;
 
-fn print(info: &ClusterInfo) -> anyhow::Result<()> {
-    let controller = info
-        .controller
-        .map_or_else(|| "none".to_owned(), |id| id.to_string());
-    let mut text = format!(
-        "CLUSTER     {}\nCONTROLLER  {controller}\nTOPICS      {}\nPARTITIONS  {}\n\n",
-        info.cluster_id.as_deref().unwrap_or("unknown"),
-        info.topics,
-        info.partitions,
-    );
-    let rows = info.brokers.iter().map(|broker| {
+impl ClusterInfo {
+    fn text(&self, detail: Detail) -> String {
+        let controller = self.controller.map(|id| id.to_string());
+        let mut text = output::facts(&[
+            (
+                "CLUSTER",
+                self.cluster_id
+                    .clone()
+                    .unwrap_or_else(|| "unknown".to_owned()),
+            ),
+            (
+                "CONTROLLER",
+                controller.unwrap_or_else(|| "none".to_owned()),
+            ),
+            ("TOPICS", self.topics.to_string()),
+            ("PARTITIONS", self.partitions.to_string()),
+        ]);
+        text.push('\n');
+        let rows = self.brokers.iter().map(BrokerInfo::row);
+        text.push_str(&output::columns(detail, BrokerInfo::COLUMNS, rows));
+        text
+    }
+}
+
+impl BrokerInfo {
+    const COLUMNS: [Column; 7] = [
+        Column::Always("BROKER"),
+        Column::Always("HOST"),
+        Column::Always("PORT"),
+        Column::Always("RACK"),
+        Column::Always("LEADS"),
+        Column::Always("REPLICAS"),
+        Column::Always("STATE"),
+    ];
+
+    fn row(&self) -> [String; 7] {
+        let state = match self.fenced {
+            Some(true) => "fenced",
+            Some(false) | None => "up",
+        };
         [
-            broker.id.to_string(),
-            broker.host.clone(),
-            broker.port.to_string(),
-            broker.rack.clone().unwrap_or_else(|| "-".to_owned()),
-            broker.leads.to_string(),
-            broker.replicas.to_string(),
-            if broker.fenced == Some(true) {
-                "fenced"
-            } else {
-                "up"
-            }
-            .to_owned(),
+            self.id.to_string(),
+            self.host.clone(),
+            self.port.to_string(),
+            or_dash(self.rack.as_ref()),
+            self.leads.to_string(),
+            self.replicas.to_string(),
+            state.to_owned(),
         ]
-    });
-    text.push_str(&output::table_text(
-        [
-            "BROKER", "HOST", "PORT", "RACK", "LEADS", "REPLICAS", "STATE",
-        ],
-        rows,
-    ));
-    output::stdout(text.as_bytes())
+    }
 }

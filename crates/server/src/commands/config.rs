@@ -15,7 +15,7 @@ use crate::args::{ConnectArgs, OutputArgs, key_value};
 use crate::client::{Client, Link, text};
 use crate::commands::broker::wrong_settings;
 use crate::outcome::{Outcome, usage};
-use crate::output::{self, Format};
+use crate::output::{self, Column, Format};
 
 /// Show, change and check the configuration of topics and brokers
 #[derive(Debug, Args)]
@@ -191,12 +191,9 @@ pub(crate) async fn run(args: ConfigArgs) -> anyhow::Result<Outcome> {
         } => {
             let resource = resource.resource()?;
             let mut client = Client::connect(&args.connect).await?;
-            let settings = describe(&mut client, &resource, &keys).await?;
-            let settings = settings
-                .into_iter()
-                .filter(|setting| !changed || !setting.is_default())
-                .collect();
-            print(settings, args.output.output)?;
+            let mut settings = describe(&mut client, &resource, &keys).await?;
+            settings.retain(|setting| !changed || !setting.is_default());
+            print(&settings, args.output.output)?;
         }
         ConfigCommand::Alter {
             resource,
@@ -370,20 +367,24 @@ async fn link_for<'a>(client: &'a mut Client, resource: &Resource) -> anyhow::Re
     }
 }
 
-fn print(settings: Vec<Setting>, format: Format) -> anyhow::Result<()> {
-    match format {
-        Format::Json => output::json(&settings),
-        Format::Table => output::table(
-            ["KEY", "VALUE", "SOURCE"],
-            settings.into_iter().map(|setting| {
-                [
-                    setting.name.clone(),
-                    setting.shown(),
-                    setting.source.to_owned(),
-                ]
-            }),
-        ),
-    }
+fn print(settings: &[Setting], format: Format) -> anyhow::Result<()> {
+    let columns = [
+        Column::Always("KEY"),
+        Column::Always("VALUE"),
+        Column::Always("SOURCE"),
+        Column::Wide("READ ONLY"),
+    ];
+    output::answer(format, &settings, |detail| {
+        let rows = settings.iter().map(|setting| {
+            [
+                setting.name.clone(),
+                setting.shown(),
+                setting.source.to_owned(),
+                setting.read_only.to_string(),
+            ]
+        });
+        output::columns(detail, columns, rows)
+    })
 }
 
 #[cfg(test)]

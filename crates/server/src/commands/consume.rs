@@ -1,6 +1,5 @@
 //! `tidewater consume`: records from topics to stdout, by assignment of partitions.
 
-mod start_at;
 mod template;
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,10 +7,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -19,12 +17,12 @@ use wire::ResponseError;
 use wire::batch::{self, BatchHeader};
 use wire::records::Headers;
 
-use self::start_at::StartAt;
 use self::template::{Shown, Template};
 use crate::args::ConnectArgs;
 use crate::client::{self, Client, Fetched, Link, Place, Topic};
 use crate::outcome::{Outcome, Refusal};
 use crate::output::{self, Text, Work};
+use crate::position::{POSITIONS, Position};
 
 /// How long a broker holds a fetch when there is nothing new.
 const WAIT: Duration = Duration::from_millis(500);
@@ -48,16 +46,15 @@ pub(crate) struct ConsumeArgs {
     topics: Vec<String>,
 
     /// Where to begin: start, end, 47, +2 (after the start), -3 (before the end), @TIME
-    ///
-    /// TIME is milliseconds since 1970, a date and time such as 2026-01-31T12:00:00Z, or a span such as -1h.
     #[arg(
         short,
         long,
+        long_help = format!("Where to begin: start, end, 47, +2 (after the start), -3 (before the end), @TIME\n\n{POSITIONS}"),
         value_name = "OFFSET",
         default_value = "start",
         allow_hyphen_values = true
     )]
-    offset: StartAt,
+    offset: Position,
 
     /// Only these partitions
     #[arg(short, long, value_name = "PARTITION,…", value_delimiter = ',')]
@@ -124,34 +121,13 @@ impl Positions {
         client: &mut Client,
         topic: &Topic,
     ) -> anyhow::Result<()> {
-        let mut wanted = topic.clone();
-        if !args.partitions.is_empty() {
-            for index in &args.partitions {
-                topic.partition(*index)?;
-            }
-            wanted
-                .partitions
-                .retain(|partition| args.partitions.contains(&partition.index));
-        }
-        let ranges = client.offset_ranges(&wanted).await?;
-        let by_time = match args.offset {
-            StartAt::Time(millis) => offsets_of_time(client, &wanted, millis).await?,
-            StartAt::Ago(millis) => {
-                let time = Timestamp::now().as_millisecond().saturating_sub(millis);
-                offsets_of_time(client, &wanted, time.max(0)).await?
-            }
-            _ => BTreeMap::new(),
-        };
+        let wanted = topic.clone().only(&args.partitions)?;
         let name: Arc<str> = topic.name.as_str().into();
-        for (index, (start, end)) in ranges {
+        for (index, found) in args.offset.find(client, &wanted).await? {
             let key = (Arc::clone(&name), index);
-            // No record of that time or later: what is still to come is.
-            let by_time = by_time
-                .get(&index)
-                .copied()
-                .filter(|offset| *offset >= 0)
-                .unwrap_or(end);
-            let next = beginning(args.offset, start, end, by_time)
+            let end = found.end;
+            let next = found
+                .exact()
                 .with_context(|| format!("cannot begin in {}/{index}", topic.name))?;
             if args.exit {
                 self.end.insert(key.clone(), end);
@@ -163,34 +139,6 @@ impl Positions {
             self.next.insert(key, next);
         }
         Ok(())
-    }
-}
-
-async fn offsets_of_time(
-    client: &mut Client,
-    topic: &Topic,
-    millis: i64,
-) -> anyhow::Result<BTreeMap<i32, i64>> {
-    let timestamps = topic
-        .partitions
-        .iter()
-        .map(|partition| (partition.index, millis))
-        .collect();
-    client.list_offsets(topic, &timestamps).await
-}
-
-/// The offset to begin at, in a partition that holds `start..end`.
-fn beginning(at: StartAt, start: i64, end: i64, by_time: i64) -> anyhow::Result<i64> {
-    match at {
-        StartAt::Start => Ok(start),
-        StartAt::End => Ok(end),
-        StartAt::Offset(offset) if (start..=end).contains(&offset) => Ok(offset),
-        StartAt::Offset(offset) => Err(anyhow!(
-            "offset {offset} is out of range: it holds {start} to {end}"
-        )),
-        StartAt::AfterStart(count) => Ok(start.saturating_add(count).min(end)),
-        StartAt::BeforeEnd(count) => Ok(end.saturating_sub(count).max(start)),
-        StartAt::Time(_) | StartAt::Ago(_) => Ok(by_time),
     }
 }
 
@@ -544,29 +492,4 @@ fn json_headers(headers: Headers<'_>) -> Vec<JsonHeader<'_>> {
             value: header.value.map(Text::of),
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_beginning_is_inside_what_the_partition_holds() {
-        let begin = |at| beginning(at, 10, 20, 13);
-        assert_eq!(begin(StartAt::Start).unwrap(), 10);
-        assert_eq!(begin(StartAt::End).unwrap(), 20);
-        assert_eq!(begin(StartAt::Offset(20)).unwrap(), 20);
-        assert_eq!(begin(StartAt::AfterStart(2)).unwrap(), 12);
-        assert_eq!(begin(StartAt::AfterStart(99)).unwrap(), 20);
-        assert_eq!(begin(StartAt::BeforeEnd(3)).unwrap(), 17);
-        assert_eq!(begin(StartAt::BeforeEnd(99)).unwrap(), 10);
-        assert_eq!(begin(StartAt::Time(5)).unwrap(), 13);
-        for outside in [9, 21] {
-            let error = begin(StartAt::Offset(outside)).unwrap_err().to_string();
-            assert_eq!(
-                error,
-                format!("offset {outside} is out of range: it holds 10 to 20")
-            );
-        }
-    }
 }

@@ -116,12 +116,12 @@ impl Dump<'_> {
         let file = File::open(self.path)?;
         let size = file.metadata()?.len();
         let mut totals = Totals::default();
-        if self.format == Format::Table && !self.args.check {
+        if self.format.is_for_people() && !self.args.check {
             self.line(&self.path.display().to_string());
             self.line(&columns(&HEADINGS.map(str::to_owned)));
         }
         let read = self.batches(SegmentReader::new(file, size), &mut totals);
-        if self.format == Format::Table {
+        if self.format.is_for_people() {
             self.line(&totals.text(self.args.check.then_some(self.path)));
         }
         self.flush()?;
@@ -160,7 +160,13 @@ impl Dump<'_> {
                 )?;
                 self.out.push(b'\n');
             }
-            Format::Table => {
+            Format::Yaml => {
+                let json = BatchJson::of(self.path, batch, self.args.records);
+                self.out.extend_from_slice(b"---\n");
+                self.out
+                    .extend(serde_saphyr::to_string(&json)?.into_bytes());
+            }
+            Format::Table | Format::Wide => {
                 self.line(&columns(&batch.row()));
                 let records = batch
                     .records

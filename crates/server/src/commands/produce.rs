@@ -25,7 +25,7 @@ use super::escape::unescape;
 use crate::args::{ConnectArgs, OutputArgs};
 use crate::client::Client;
 use crate::outcome::{Outcome, Tally};
-use crate::output::{self, Format, Work};
+use crate::output::{self, Work};
 
 /// A batch goes out when its records come to so many bytes; a little less than the default of `max.message.bytes`.
 const BATCH_BYTES: usize = 1_000_000;
@@ -298,14 +298,14 @@ impl Report {
 
     /// As JSON on stdout where that was asked for, and otherwise as a note.
     fn print(&self, args: &ProduceArgs) -> anyhow::Result<()> {
-        match args.output.output {
-            Format::Json => output::json(self),
-            Format::Table if args.quiet => Ok(()),
-            Format::Table => {
-                output::note(self.sentence(args.acks));
-                Ok(())
-            }
+        let format = args.output.output;
+        if !format.is_for_people() {
+            return output::answer(format, self, |_| String::new());
         }
+        if !args.quiet {
+            output::note(self.sentence(args.acks));
+        }
+        Ok(())
     }
 
     fn sentence(&self, acks: Durability) -> String {

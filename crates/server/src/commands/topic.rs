@@ -1,24 +1,25 @@
-//! `tidewater topic`: create, list, describe, alter and delete topics.
+//! `tidewater topic`: create, list, describe, alter, trim and delete topics.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+mod describe;
+mod remove;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use wire::ResponseError;
 use wire::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
 use wire::messages::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
-use wire::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
-use wire::{ResponseError, StrBytes};
 
-use super::config::{self, ChangeArgs, Resource, Setting};
+use self::describe::DescribeArgs;
+use self::remove::{DeleteArgs, TrimArgs};
+use super::config::{self, ChangeArgs, Resource};
 use crate::args::{ConnectArgs, OutputArgs, key_value};
-use crate::client::{Client, Metadata, Partition, Topic, text, topic_name};
+use crate::client::{Client, Metadata, Topic, text, topic_name};
 use crate::outcome::{Outcome, Refusal, Tally, usage};
-use crate::output::{self, Format};
+use crate::output::{self, Column, Format, or_dash};
 
-/// Create, list, describe, alter and delete topics
+/// Create, list, describe, alter, trim and delete topics
 #[derive(Debug, Args)]
 pub(crate) struct TopicArgs {
     #[command(flatten)]
@@ -35,6 +36,7 @@ enum TopicCommand {
     List(ListArgs),
     Describe(DescribeArgs),
     Alter(AlterArgs),
+    Trim(TrimArgs),
     Delete(DeleteArgs),
 }
 
@@ -46,6 +48,7 @@ pub(crate) async fn run(args: TopicArgs) -> anyhow::Result<Outcome> {
         TopicCommand::List(list) => list.run(client, format).await,
         TopicCommand::Describe(describe) => describe.run(client, format).await,
         TopicCommand::Alter(alter) => alter.run(client).await,
+        TopicCommand::Trim(trim) => trim.run(client, format).await,
         TopicCommand::Delete(delete) => delete.run(client).await,
     }
 }
@@ -81,6 +84,26 @@ struct Created {
     partitions: Option<i32>,
     replication_factor: Option<i16>,
     status: &'static str,
+}
+
+impl Created {
+    const COLUMNS: [Column; 5] = [
+        Column::Always("TOPIC"),
+        Column::Always("PARTITIONS"),
+        Column::Always("REPLICAS"),
+        Column::Wide("ID"),
+        Column::Always("STATUS"),
+    ];
+
+    fn row(&self) -> [String; 5] {
+        [
+            self.name.clone(),
+            or_dash(self.partitions),
+            or_dash(self.replication_factor),
+            or_dash(self.id.as_ref()),
+            self.status.to_owned(),
+        ]
+    }
 }
 
 impl CreateArgs {
@@ -119,20 +142,11 @@ impl CreateArgs {
                 },
             });
         }
-        match format {
-            Format::Json => output::json(&created)?,
-            Format::Table if created.is_empty() => {}
-            Format::Table => output::table(
-                ["TOPIC", "PARTITIONS", "REPLICAS", "STATUS"],
-                created.into_iter().map(|topic| {
-                    [
-                        topic.name,
-                        or_dash(topic.partitions),
-                        or_dash(topic.replication_factor),
-                        topic.status.to_owned(),
-                    ]
-                }),
-            )?,
+        if !(format.is_for_people() && created.is_empty()) {
+            output::answer(format, &created, |detail| {
+                let rows = created.iter().map(Created::row);
+                output::columns(detail, Created::COLUMNS, rows)
+            })?;
         }
         tally.outcome()
     }
@@ -172,6 +186,26 @@ struct Listed {
     replication_factor: usize,
 }
 
+impl Listed {
+    const COLUMNS: [Column; 5] = [
+        Column::Always("NAME"),
+        Column::Always("PARTITIONS"),
+        Column::Always("REPLICAS"),
+        Column::Wide("INTERNAL"),
+        Column::Wide("ID"),
+    ];
+
+    fn row(&self) -> [String; 5] {
+        [
+            self.name.clone(),
+            self.partitions.to_string(),
+            self.replication_factor.to_string(),
+            self.internal.to_string(),
+            or_dash(self.id.as_ref()),
+        ]
+    }
+}
+
 impl ListArgs {
     async fn run(&self, client: &mut Client, format: Format) -> anyhow::Result<Outcome> {
         let metadata = client
@@ -191,171 +225,11 @@ impl ListArgs {
                 replication_factor: replication_factor(topic),
             });
         }
-        match format {
-            Format::Json => output::json(&listed)?,
-            Format::Table => output::table(
-                ["NAME", "PARTITIONS", "REPLICAS"],
-                listed.into_iter().map(|topic| {
-                    [
-                        topic.name,
-                        topic.partitions.to_string(),
-                        topic.replication_factor.to_string(),
-                    ]
-                }),
-            )?,
-        }
+        output::answer(format, &listed, |detail| {
+            let rows = listed.iter().map(Listed::row);
+            output::columns(detail, Listed::COLUMNS, rows)
+        })?;
         tally.outcome()
-    }
-}
-
-/// Describe topics: partitions, leaders, offsets, and settings of their own
-#[derive(Debug, Args)]
-struct DescribeArgs {
-    /// Names of the topics
-    #[arg(value_name = "TOPIC", required = true)]
-    topics: Vec<String>,
-    /// All settings, not only those that were set for the topic itself
-    #[arg(short = 'a', long)]
-    all_configs: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Described {
-    name: String,
-    id: Option<String>,
-    internal: bool,
-    replication_factor: usize,
-    partitions: Vec<DescribedPartition>,
-    configs: Vec<Setting>,
-}
-
-#[derive(Debug, Serialize)]
-struct DescribedPartition {
-    partition: i32,
-    /// `null` without one.
-    leader: Option<i32>,
-    leader_epoch: i32,
-    replicas: Vec<i32>,
-    isr: Vec<i32>,
-    offline: Vec<i32>,
-    /// `null` where no leader can be asked.
-    start_offset: Option<i64>,
-    /// The offset the next record will have; `null` where no leader can be asked.
-    end_offset: Option<i64>,
-}
-
-impl DescribeArgs {
-    async fn run(&self, client: &mut Client, format: Format) -> anyhow::Result<Outcome> {
-        let metadata = client.metadata(Some(&self.topics), false).await?;
-        let mut tally = Tally::default();
-        let mut described = Vec::new();
-        for topic in known(&metadata, "describe", &mut tally) {
-            match self.describe(client, topic).await {
-                Ok(topic) => described.push(topic),
-                Err(error) => tally.failed(error),
-            }
-        }
-        match format {
-            Format::Json => output::json(&described)?,
-            Format::Table => {
-                for (index, topic) in described.iter().enumerate() {
-                    let gap = if index > 0 { "\n" } else { "" };
-                    output::stdout(format!("{gap}{}", topic.text()).as_bytes())?;
-                }
-            }
-        }
-        tally.outcome()
-    }
-
-    async fn describe(&self, client: &mut Client, topic: &Topic) -> anyhow::Result<Described> {
-        let (led, leaderless): (Vec<Partition>, Vec<Partition>) = topic
-            .partitions
-            .iter()
-            .cloned()
-            .partition(|partition| partition.leader >= 0);
-        let ranges = client
-            .offset_ranges(&Topic {
-                partitions: led.clone(),
-                ..topic.clone()
-            })
-            .await?;
-        let mut partitions: Vec<DescribedPartition> = led
-            .into_iter()
-            .chain(leaderless)
-            .map(|partition| {
-                let range = ranges.get(&partition.index);
-                DescribedPartition {
-                    partition: partition.index,
-                    leader: (partition.leader >= 0).then_some(partition.leader),
-                    leader_epoch: partition.leader_epoch,
-                    replicas: partition.replicas,
-                    isr: partition.isr,
-                    offline: partition.offline,
-                    start_offset: range.map(|(start, _)| *start),
-                    end_offset: range.map(|(_, end)| *end),
-                }
-            })
-            .collect();
-        partitions.sort_by_key(|partition| partition.partition);
-        let mut configs =
-            config::describe(client, &Resource::Topic(topic.name.clone()), &[]).await?;
-        configs.retain(|setting| self.all_configs || setting.is_of_the_topic());
-        Ok(Described {
-            name: topic.name.clone(),
-            id: (!topic.id.is_nil()).then(|| output::topic_id(topic.id)),
-            internal: topic.internal,
-            replication_factor: replication_factor(topic),
-            partitions,
-            configs,
-        })
-    }
-}
-
-impl Described {
-    fn text(&self) -> String {
-        let mut text = format!(
-            "TOPIC       {}\nID          {}\nPARTITIONS  {}\nREPLICAS    {}\n",
-            self.name,
-            self.id.as_deref().unwrap_or("-"),
-            self.partitions.len(),
-            self.replication_factor,
-        );
-        if !self.configs.is_empty() {
-            let rows = self.configs.iter().map(|config| {
-                [
-                    config.name.clone(),
-                    config.shown(),
-                    config.source.to_owned(),
-                ]
-            });
-            text.push('\n');
-            text.push_str(&output::table_text(["CONFIG", "VALUE", "SOURCE"], rows));
-        }
-        let rows = self.partitions.iter().map(|partition| {
-            [
-                partition.partition.to_string(),
-                or_dash(partition.leader),
-                partition.leader_epoch.to_string(),
-                ids(&partition.replicas),
-                ids(&partition.isr),
-                or_dash(partition.start_offset),
-                or_dash(partition.end_offset),
-            ]
-        });
-        text.push('\n');
-        text.push_str(&output::table_text(
-            [
-                "PARTITION",
-                "LEADER",
-                "EPOCH",
-                "REPLICAS",
-                "ISR",
-                "START",
-                "END",
-            ],
-            rows,
-        ));
-        text
     }
 }
 
@@ -439,88 +313,6 @@ impl AlterArgs {
     }
 }
 
-/// Delete topics and everything in them
-#[derive(Debug, Args)]
-struct DeleteArgs {
-    /// Names of the topics
-    #[arg(value_name = "TOPIC", required = true)]
-    topics: Vec<String>,
-    /// Do not ask
-    #[arg(short, long)]
-    yes: bool,
-    /// Do not mind a topic that does not exist
-    #[arg(long)]
-    if_exists: bool,
-}
-
-impl DeleteArgs {
-    async fn run(&self, client: &mut Client) -> anyhow::Result<Outcome> {
-        if !self.yes {
-            confirm(&self.topics)?;
-        }
-        let timeout_ms = client.timeout_ms();
-        let link = client.seed().await?;
-        let version = link.version::<DeleteTopicsRequest>()?;
-        let mut request = DeleteTopicsRequest::default().with_timeout_ms(timeout_ms);
-        if version >= 6 {
-            let state =
-                |name: &String| DeleteTopicState::default().with_name(Some(topic_name(name)));
-            request.topics = self.topics.iter().map(state).collect();
-        } else {
-            request.topic_names = self.topics.iter().map(|name| topic_name(name)).collect();
-        }
-        let mut tally = Tally::default();
-        for result in link.call(&request, version).await?.responses {
-            let name = result.name.map(|name| name.0).unwrap_or_else(StrBytes::new);
-            let absent = self.if_exists
-                && result.error_code == ResponseError::UnknownTopicOrPartition.code();
-            let code = if absent { 0 } else { result.error_code };
-            match link.accept(&format!("delete topic {name}"), code, result.error_message) {
-                Ok(()) => {
-                    tally.done();
-                    output::note(format_args!(
-                        "topic {name}: {}",
-                        if absent { "does not exist" } else { "deleted" }
-                    ));
-                }
-                Err(refusal) => tally.failed(refusal),
-            }
-        }
-        tally.outcome()
-    }
-}
-
-/// Asks on the terminal, where somebody has to type what will be gone.
-fn confirm(topics: &[String]) -> anyhow::Result<()> {
-    let stdin = io::stdin();
-    if !stdin.is_terminal() {
-        return Err(usage("deleting needs --yes where nobody can be asked"));
-    }
-    let (what, expected) = match topics {
-        [topic] => (format!("topic {topic} and all its records"), topic.clone()),
-        _ => (
-            format!(
-                "{} topics and all their records: {}",
-                topics.len(),
-                topics.join(", ")
-            ),
-            topics.len().to_string(),
-        ),
-    };
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "This deletes {what}.\nType {expected} to go on: ").context("cannot ask")?;
-    let mut answer = String::new();
-    stdin
-        .lock()
-        .read_line(&mut answer)
-        .context("cannot read the answer")?;
-    if answer.trim() == expected {
-        Ok(())
-    } else {
-        Err(anyhow::anyhow!("nothing was deleted"))
-    }
-}
-
 /// The topics without an error; errors go to the tally.
 fn known<'a>(metadata: &'a Metadata, verb: &str, tally: &mut Tally) -> Vec<&'a Topic> {
     let mut known = Vec::new();
@@ -546,16 +338,4 @@ fn replication_factor(topic: &Topic) -> usize {
         .partitions
         .first()
         .map_or(0, |partition| partition.replicas.len())
-}
-
-fn ids(brokers: &[i32]) -> String {
-    brokers
-        .iter()
-        .map(i32::to_string)
-        .collect::<Vec<_>>()
-        .join(",")
-}
-
-fn or_dash(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
