@@ -22,6 +22,7 @@ use crate::plan::configs::{AlterConfigError, ConfigChange};
 use crate::plan::create::{CreateTopicError, CreatedTopic, NewTopic};
 use crate::plan::delete::{DeleteTopicError, DeletedTopic, TopicRef};
 use crate::plan::expand::{CreatePartitionsError, NewPartitions};
+use crate::plan::quotas::{AlterQuotaError, QuotaAlteration};
 use crate::plan::registration::BrokerRegistration;
 pub use producer_ids::AllocateProducerIdsError;
 use producer_ids::ProducerIdPool;
@@ -80,6 +81,11 @@ enum Command {
         Vec<ConfigChange>,
         Mode,
         Reply<Vec<Result<(), AlterConfigError>>>,
+    ),
+    AlterQuotas(
+        Vec<QuotaAlteration>,
+        Mode,
+        Reply<Vec<Result<(), AlterQuotaError>>>,
     ),
     ProducerIds(u32, Reply<Result<Range<i64>, AllocateProducerIdsError>>),
     Close(Reply<()>),
@@ -205,6 +211,20 @@ impl Controller {
         let items = changes.len();
         let answers = self
             .ask(|reply| Command::AlterConfigs(changes, Mode::of(validate_only), reply))
+            .await;
+        or_for_each(items, answers)
+    }
+
+    /// Changes client quotas, or with `validate_only` says what would become of it. Answers are in the order of `alterations`;
+    /// each is carried out as a whole or not at all.
+    pub async fn alter_client_quotas(
+        &self,
+        alterations: Vec<QuotaAlteration>,
+        validate_only: bool,
+    ) -> Vec<Result<(), AlterQuotaError>> {
+        let items = alterations.len();
+        let answers = self
+            .ask(|reply| Command::AlterQuotas(alterations, Mode::of(validate_only), reply))
             .await;
         or_for_each(items, answers)
     }

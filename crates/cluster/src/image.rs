@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::chunked_map::ChunkedMap;
 use crate::keys::ConfigResource;
+use crate::quota_entity::QuotaEntity;
 use crate::store::{Batch, Event, Kv, Revision};
 use crate::values::{BrokerRecord, ControllerRecord, PartitionState, ProducerIdBlock, TopicRecord};
 pub use changes::{ImageChanges, TopicChange};
@@ -30,6 +31,8 @@ pub struct ClusterImage {
     /// Names of topics by what Kafka's metrics would make of them: `.` and `_` are the same there.
     unified_names: ChunkedMap<Arc<str>, Arc<str>>,
     configs: ChunkedMap<ConfigResource, Arc<ConfigImage>>,
+    quotas: ChunkedMap<QuotaEntity, Arc<QuotaImage>>,
+    quotas_revision: Revision,
     pub(crate) controller_record: Option<ControllerRecord>,
     pub(crate) producer_ids: ProducerIdBlock,
     /// When each key outside topics and configs was last written.
@@ -120,6 +123,14 @@ pub struct ConfigImage {
     pub revision: Revision,
 }
 
+/// The client quotas of one entity.
+#[derive(Debug, Clone, Default)]
+pub struct QuotaImage {
+    /// Limits under Kafka's names.
+    pub values: BTreeMap<String, f64>,
+    pub(crate) revision: Revision,
+}
+
 /// A value in the store that this program would not have written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the metadata store holds something unreadable under {key:?}: {reason}")]
@@ -186,6 +197,23 @@ impl ClusterImage {
         self.configs
             .iter()
             .map(|(resource, config)| (resource, config))
+    }
+
+    /// The client quotas of an entity; `None` when it has none.
+    #[must_use]
+    pub fn quota(&self, entity: &QuotaEntity) -> Option<&Arc<QuotaImage>> {
+        self.quotas.get(entity)
+    }
+
+    /// All client quotas, sorted by kind and name.
+    pub fn quotas(&self) -> impl Iterator<Item = (&QuotaEntity, &Arc<QuotaImage>)> {
+        self.quotas.iter().map(|(entity, quota)| (entity, quota))
+    }
+
+    /// A number that another image has too only if its client quotas are the same; 0 for those of a cluster that never had any.
+    #[must_use]
+    pub fn quotas_revision(&self) -> Revision {
+        self.quotas_revision
     }
 
     /// The topic whose name Kafka's metrics could not tell from `name` (Kafka `Topic.hasCollision`), if there is one.

@@ -8,6 +8,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::ids::{id_text, parse_id};
+use crate::quota_entity::QuotaEntity;
 
 /// The layout's version, bumped only when keys change incompatibly.
 pub(crate) const LAYOUT_VERSION: u32 = 1;
@@ -34,6 +35,9 @@ pub(crate) enum Key {
     Partition(Uuid, i32),
     /// `cfg/{kind}/{name}` → [`ConfigRecord`](crate::values::ConfigRecord). Overrides only.
     Config(ConfigResource),
+    /// `quota/{entity}` → [`QuotaRecord`](crate::values::QuotaRecord): `quota/user=alice/client-id` for the default client id of
+    /// the user alice.
+    Quota(QuotaEntity),
     /// `pid` → [`ProducerIdBlock`](crate::values::ProducerIdBlock): the next producer id nobody was given.
     ProducerIds,
 }
@@ -97,6 +101,7 @@ impl Key {
             Self::Topic(name) => format!("t/{name}"),
             Self::Partition(topic, partition) => format!("p/{}/{partition:05}", id_text(*topic)),
             Self::Config(resource) => config_text(resource),
+            Self::Quota(entity) => format!("quota/{}", entity.text()),
             Self::ProducerIds => "pid".into(),
         }
     }
@@ -117,6 +122,7 @@ impl Key {
             "t" => name(rest).map(Self::Topic),
             "p" => parse_partition(rest),
             "cfg" => parse_config(rest)?.map(Self::Config),
+            "quota" => QuotaEntity::parse(rest).map(Self::Quota),
             _ => return Err(BadKey::Unknown),
         };
         key.ok_or(BadKey::Malformed)
@@ -167,6 +173,7 @@ fn number(text: &str) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quota_entity::QuotaName;
     use proptest::prelude::*;
 
     fn any_resource() -> impl Strategy<Value = ConfigResource> {
@@ -193,6 +200,7 @@ mod tests {
             (any::<u128>(), 0..PARTITIONS_MAX)
                 .prop_map(|(id, partition)| Key::Partition(Uuid::from_u128(id), partition)),
             any_resource().prop_map(Key::Config),
+            crate::quota_entity::tests::any_entity().prop_map(Key::Quota),
         ]
     }
 
@@ -203,7 +211,7 @@ mod tests {
         }
 
         #[test]
-        fn what_parses_is_written_the_same(text in "(b|s|t|p|cfg|cfg/broker|cfg/group|acl)/[a-zA-Z0-9_/+-]{0,30}") {
+        fn what_parses_is_written_the_same(text in "(b|s|t|p|cfg|cfg/broker|cfg/group|acl|quota)/[a-zA-Z0-9_/+-]{0,30}") {
             if let Ok(key) = Key::parse(&text) {
                 prop_assert_eq!(key.text(), text);
             }
@@ -256,6 +264,25 @@ mod tests {
                 Key::Config(ConfigResource::Group("g/1".into())),
                 "cfg/group/g/1",
             ),
+            (
+                Key::Quota(QuotaEntity::User(QuotaName::Named("CN=a/b".into()))),
+                "quota/user=CN=a%2Fb",
+            ),
+            (
+                Key::Quota(QuotaEntity::UserAndClient(
+                    QuotaName::Default,
+                    QuotaName::Named("100%".into()),
+                )),
+                "quota/user/client-id=100%25",
+            ),
+            (
+                Key::Quota(QuotaEntity::Client(QuotaName::Default)),
+                "quota/client-id",
+            ),
+            (
+                Key::Quota(QuotaEntity::Ip(QuotaName::Named("::1".into()))),
+                "quota/ip=::1",
+            ),
             (Key::ProducerIds, "pid"),
         ];
         for (key, text) in written {
@@ -277,6 +304,10 @@ mod tests {
             "p/AAAAAAAAAAAAAAAAAAAAAQ/1",
             "cfg/group/",
             "cfg/x",
+            "quota/",
+            "quota/user=",
+            "quota/client-id/user",
+            "quota/ip=a%2f",
         ] {
             assert_eq!(Key::parse(broken), Err(BadKey::Malformed), "{broken}");
         }

@@ -17,6 +17,7 @@ mod ids;
 mod image;
 mod keys;
 mod plan;
+mod quota_entity;
 pub mod store;
 mod transition;
 pub mod values;
@@ -25,7 +26,9 @@ pub use controller::{AllocateProducerIdsError, Controller, ControllerOptions, Co
 pub use embedded::{EmbeddedStore, Watch};
 pub use error::{ControllerError, OpenError};
 pub use ids::{Entropy, id_text, is_reserved, new_id, parse_id, system_entropy};
-pub use image::{ClusterImage, ConfigImage, ImageChanges, ImageError, TopicChange, TopicImage};
+pub use image::{
+    ClusterImage, ConfigImage, ImageChanges, ImageError, QuotaImage, TopicChange, TopicImage,
+};
 pub use keys::ConfigResource;
 pub use plan::configs::{AlterConfigError, ConfigChange, ConfigOps};
 pub use plan::create::{CreateTopicError, CreatedTopic, InvalidAssignment, Layout, NewTopic};
@@ -35,5 +38,7 @@ pub use plan::expand::{CreatePartitionsError, NewPartitions};
 pub use plan::names::{InvalidTopicName, check_topic_name, is_internal_topic};
 pub use plan::placement::PlacementError;
 pub use plan::reassign::{ReassignError, Reassignment, check_reassignment};
+pub use plan::quotas::{AlterQuotaError, QuotaAlteration, QuotaKey};
 pub use plan::registration::BrokerRegistration;
+pub use quota_entity::{QUOTA_CLIENT_ID, QUOTA_IP, QUOTA_USER, QuotaEntity, QuotaName};
 pub use values::{BrokerRecord, BrokerState, Listener, NO_LEADER, PartitionState};

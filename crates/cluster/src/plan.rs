@@ -9,6 +9,7 @@ pub(crate) mod expand;
 pub(crate) mod names;
 pub(crate) mod placement;
 pub(crate) mod reassign;
+pub(crate) mod quotas;
 pub(crate) mod registration;
 pub(crate) mod unfinished;
 

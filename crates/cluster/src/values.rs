@@ -242,6 +242,14 @@ pub struct ConfigRecord {
     pub values: BTreeMap<String, String>,
 }
 
+/// The quotas of one entity.
+#[derive(Clone, PartialEq, Message)]
+pub struct QuotaRecord {
+    /// Kafka's key names and the limits.
+    #[prost(btree_map = "string, double", tag = "1")]
+    pub values: BTreeMap<String, f64>,
+}
+
 /// The producer ids that were given out.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct ProducerIdBlock {
@@ -295,11 +303,18 @@ mod tests {
         }
 
         #[test]
+        fn quotas_are_read_as_they_were_written(values in prop::collection::btree_map(".{0,20}", prop::num::f64::NORMAL, 0..5)) {
+            let record = QuotaRecord { values };
+            prop_assert_eq!(QuotaRecord::decode(record.encode_to_vec().as_slice()).ok(), Some(record));
+        }
+
+        #[test]
         fn any_bytes_are_safe_to_decode(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = PartitionState::decode(bytes.as_slice());
             let _ = TopicRecord::decode(bytes.as_slice());
             let _ = BrokerRecord::decode(bytes.as_slice());
             let _ = ConfigRecord::decode(bytes.as_slice());
+            let _ = QuotaRecord::decode(bytes.as_slice());
         }
     }
 

@@ -116,6 +116,12 @@ impl ControllerTask {
                 });
                 drop(reply.send(answers.await));
             }
+            Command::AlterQuotas(alterations, mode, reply) => {
+                let answers = self.carry_out(mode, alterations.len(), |image, _| {
+                    plan::quotas::alter_quotas(image, &alterations)
+                });
+                drop(reply.send(answers.await));
+            }
             Command::ProducerIds(count, reply) => drop(reply.send(self.producer_ids(count).await)),
             // Taken by `run`, which alone can end itself.
             Command::Close(reply) => drop(reply.send(())),

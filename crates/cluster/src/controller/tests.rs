@@ -1072,3 +1072,62 @@ async fn what_a_request_did_before_one_of_its_items_failed_is_kept() {
     assert!(node.controller.image().topic("second").is_none());
     node.create("second", 1).await;
 }
+
+fn quota(user: Option<&str>, key: &str, value: Option<f64>) -> crate::QuotaAlteration {
+    crate::QuotaAlteration {
+        entity: BTreeMap::from([("user".to_owned(), user.map(String::from))]),
+        ops: vec![(key.to_owned(), value)],
+        host_is_known: true,
+    }
+}
+
+fn quotas_of(node: &Node) -> Vec<(String, BTreeMap<String, f64>)> {
+    let image = node.controller.image();
+    let quotas = image.quotas();
+    quotas
+        .map(|(entity, quota)| (entity.to_string(), quota.values.clone()))
+        .collect()
+}
+
+#[tokio::test]
+async fn client_quotas_survive_a_restart_and_go_with_their_last_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    assert_eq!(node.controller.image().quotas_revision(), 0);
+    let alterations = vec![
+        quota(Some("alice"), "producer_byte_rate", Some(1000.0)),
+        quota(None, "request_percentage", Some(12.5)),
+    ];
+    assert_eq!(
+        node.controller
+            .alter_client_quotas(alterations.clone(), true)
+            .await,
+        [Ok(()), Ok(())]
+    );
+    assert_eq!(quotas_of(&node), [], "validating changes nothing");
+    node.controller
+        .alter_client_quotas(alterations, false)
+        .await;
+    let expected = [
+        (
+            "user=null".to_owned(),
+            BTreeMap::from([("request_percentage".to_owned(), 12.5)]),
+        ),
+        (
+            "user=alice".to_owned(),
+            BTreeMap::from([("producer_byte_rate".to_owned(), 1000.0)]),
+        ),
+    ];
+    assert_eq!(quotas_of(&node), expected);
+    node.stop().await;
+
+    let node = Node::start(dir.path()).await;
+    assert_eq!(quotas_of(&node), expected);
+    let before = node.controller.image().quotas_revision();
+    node.create("orders", 1).await;
+    assert_eq!(node.controller.image().quotas_revision(), before);
+    let removal = vec![quota(Some("alice"), "producer_byte_rate", None)];
+    node.controller.alter_client_quotas(removal, false).await;
+    assert_eq!(quotas_of(&node), expected[..1]);
+    assert_ne!(node.controller.image().quotas_revision(), before);
+}

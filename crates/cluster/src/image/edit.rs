@@ -7,11 +7,14 @@ use bytes::Bytes;
 use prost::Message;
 use uuid::Uuid;
 
-use super::{ClusterImage, ConfigImage, HiddenTopic, ImageError, Stored, TopicImage, unified};
+use super::{
+    ClusterImage, ConfigImage, HiddenTopic, ImageError, QuotaImage, Stored, TopicImage, unified,
+};
 use crate::keys::{BadKey, ConfigResource, Key};
 use crate::store::{Event, Revision};
 use crate::values::{
-    ClusterMeta, ConfigRecord, ControllerEpoch, ControllerRecord, TopicRecord, TopicState, id_of,
+    ClusterMeta, ConfigRecord, ControllerEpoch, ControllerRecord, QuotaRecord, TopicRecord,
+    TopicState, id_of,
 };
 
 /// A copy of the image, and the topics that the revision touches, in pieces.
@@ -20,6 +23,7 @@ pub(super) struct Edit {
     topics: BTreeMap<Uuid, HiddenTopic>,
     /// Which of `topics` was last seen under a name.
     names: HashMap<Arc<str>, Uuid>,
+    touches_quotas: bool,
 }
 
 impl Edit {
@@ -28,6 +32,7 @@ impl Edit {
             image: image.clone(),
             topics: BTreeMap::new(),
             names: HashMap::new(),
+            touches_quotas: false,
         }
     }
 
@@ -97,6 +102,13 @@ impl Edit {
                     .configs
                     .insert(resource, Arc::new(ConfigImage { values, revision }));
             }
+            Key::Quota(entity) => {
+                let values = decode::<QuotaRecord>(value)?.values;
+                image
+                    .quotas
+                    .insert(entity, Arc::new(QuotaImage { values, revision }));
+                self.touches_quotas = true;
+            }
             Key::Topic(name) => self.put_topic(name, decode(value)?, revision)?,
             Key::Partition(topic, partition) => {
                 let stored = Stored {
@@ -128,6 +140,10 @@ impl Edit {
             Key::Config(resource) => {
                 self.touch_configured_topic(resource);
                 self.image.configs.remove(resource);
+            }
+            Key::Quota(entity) => {
+                image.quotas.remove(entity);
+                self.touches_quotas = true;
             }
             Key::Topic(name) => {
                 if let Some(id) = self.id_of_name(name) {
@@ -204,6 +220,9 @@ impl Edit {
     pub(super) fn finish(mut self, revision: Revision) -> ClusterImage {
         for (id, topic) in std::mem::take(&mut self.topics) {
             self.image.put_back(id, topic);
+        }
+        if self.touches_quotas {
+            self.image.quotas_revision = revision;
         }
         self.image.revision = revision;
         self.image
