@@ -8,8 +8,8 @@ pub(crate) mod elect;
 pub(crate) mod expand;
 pub(crate) mod names;
 pub(crate) mod placement;
-pub(crate) mod reassign;
 pub(crate) mod quotas;
+pub(crate) mod reassign;
 pub(crate) mod registration;
 pub(crate) mod unfinished;
 
