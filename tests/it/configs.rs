@@ -13,8 +13,8 @@ use wire::messages::{AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlt
 use wire::{ResponseError, StrBytes};
 
 const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const SET: i8 = 0;
+pub(crate) const BROKER: i8 = 4;
+pub(crate) const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 
@@ -48,7 +48,12 @@ async fn config(
         .expect("the key is described")
 }
 
-async fn alter(client: &mut Client, kind: i8, name: &str, ops: &[(&str, i8, &str)]) -> i16 {
+pub(crate) async fn alter(
+    client: &mut Client,
+    kind: i8,
+    name: &str,
+    ops: &[(&str, i8, &str)],
+) -> i16 {
     let configs = ops.iter().map(|(key, operation, value)| {
         AlterableConfig::default()
             .with_name(text(key))

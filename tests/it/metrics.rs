@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use tidewater_tests::{Client, TestBroker, batch, compressed};
+use tidewater_tests::{Client, TestBroker, batch, compressed, fetch_request};
 use wire::batch::Codec;
 use wire::messages::DeleteTopicsRequest;
 use wire::messages::delete_topics_request::DeleteTopicState;
 
 use crate::admin::metrics;
+use crate::configs::{BROKER, SET, alter};
 use crate::groups::{self, Member, commit_request, committed, delete_group};
+
+/// Longer than anything here takes; a test that waits for this has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The sum of a family's samples, over all labels.
 fn sum(page: &str, name: &str) -> f64 {
@@ -278,6 +282,38 @@ async fn levels_say_what_is_told_apart() {
         assert!(has("kafka_server_brokertopicmetrics_bytesin_total"));
         assert!(has("tidewater_groups"));
     }
+}
+
+#[tokio::test]
+async fn levels_are_altered_while_the_broker_runs() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    client.create_topic("orders", 1, &[]).await;
+    let has_partitions = |page: &str| !values(page, "kafka_log_log_size").is_empty();
+    assert!(has_partitions(&metrics(&broker).await));
+    let ops = [("metrics.topic.level", SET, "topic")];
+    assert_eq!(alter(&mut client, BROKER, "", &ops).await, 0);
+    assert!(!has_partitions(&metrics(&broker).await));
+}
+
+#[tokio::test]
+async fn who_waits_is_shown_as_long_as_it_waits() {
+    let broker = TestBroker::start().await;
+    let mut client = broker.client().await;
+    client.create_topic("orders", 1, &[]).await;
+    let mut reader = broker.client().await;
+    let request = fetch_request("orders", 0, 0, 60_000);
+    let reading = tokio::spawn(async move { reader.call_at(&request, 12).await });
+    let waiting = async |expected: f64| {
+        let shown = async || value(&metrics(&broker).await, "tidewater_waiting_fetches", "");
+        while (shown().await - expected).abs() > 0.1 {}
+    };
+    let waits = tokio::time::timeout(PATIENCE, waiting(1.0)).await;
+    waits.expect("a long poll waits");
+    produce(&mut client, "orders", 0, 1).await;
+    reading.await.expect("an answer");
+    let answered = tokio::time::timeout(PATIENCE, waiting(0.0)).await;
+    answered.expect("nobody waits any more");
 }
 
 /// The bound is an order of magnitude above what an idle machine takes, and the quickest of five counts: what is held up is

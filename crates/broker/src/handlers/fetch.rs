@@ -7,6 +7,7 @@
 //! Not done: replicas do not fetch yet, so a request with a replica id is served as a consumer's.
 
 mod encode;
+mod tally;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -484,6 +485,7 @@ fn respond(
     pass: Pass,
     correlation_id: i32,
 ) -> Reply {
+    tally::count(ctx, &fetch.targets, &pass);
     let given: Vec<_> = fetch
         .targets
         .iter()
@@ -499,7 +501,6 @@ fn respond(
     for ((target, mut answer), selected) in
         fetch.targets.into_iter().zip(pass.answers).zip(selected)
     {
-        count(ctx, &target, &answer);
         if !selected {
             continue;
         }
@@ -529,21 +530,7 @@ fn respond(
             rack: ctx.config().rack.clone(),
         });
     }
-    ctx.metrics.fetched_bytes.inc_by(pass.bytes as u64);
     encode::encode(response, correlation_id, fetch.version)
-}
-
-/// An answer that the session holds back, because nothing is new in it, counts as one all the same.
-fn count(ctx: &Context, target: &Target, answer: &PartitionResponse) {
-    ctx.metrics.request_error(NAME, answer.error_code);
-    let Ok(partition) = &target.partition else {
-        return;
-    };
-    let bytes: usize = answer.records.iter().map(LogSlice::len).sum();
-    partition.traffic.fetched(bytes as u64);
-    if answer.error_code != 0 {
-        partition.traffic.fetch_failed(answer.error_code);
-    }
 }
 
 /// Whether an error comes with a hint where the leader is (KIP-951).

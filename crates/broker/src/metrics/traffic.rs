@@ -94,9 +94,9 @@ impl TopicTraffic {
         self.add(records, |traffic| &traffic.records_in);
     }
 
-    /// A partition in the answer to a fetch request, with so many bytes of records.
-    pub(crate) fn fetched(&self, bytes: u64) {
-        self.add(1, |traffic| &traffic.fetches);
+    /// So many partitions in the answer to a fetch request, with so many bytes of records.
+    pub(crate) fn fetched(&self, partitions: u64, bytes: u64) {
+        self.add(partitions, |traffic| &traffic.fetches);
         if bytes > 0 {
             self.add(bytes, |traffic| &traffic.bytes_out);
         }
@@ -135,7 +135,7 @@ mod tests {
         let topic = TopicTraffic::new(Arc::clone(&all));
         topic.produce();
         topic.appended(100, 3);
-        topic.fetched(40);
+        topic.fetched(1, 40);
         assert_eq!(topic.counted(), all.counted());
         drop(topic);
         let left = all.counted();
