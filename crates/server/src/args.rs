@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::bench::BenchArgs;
 use crate::commands::broker::BrokerArgs;
 use crate::commands::cluster::ClusterArgs;
 use crate::commands::completion::CompletionArgs;
 use crate::commands::config::ConfigArgs;
 use crate::commands::consume::ConsumeArgs;
+use crate::commands::doctor::DoctorArgs;
 use crate::commands::group::GroupArgs;
 use crate::commands::log::LogArgs;
 use crate::commands::produce::ProduceArgs;
+use crate::commands::quota::QuotaArgs;
 use crate::commands::topic::TopicArgs;
 use crate::output::Format;
 
@@ -37,7 +40,10 @@ pub(crate) enum Command {
     Group(GroupArgs),
     Cluster(ClusterArgs),
     Config(ConfigArgs),
+    Quota(QuotaArgs),
     Log(LogArgs),
+    Bench(BenchArgs),
+    Doctor(DoctorArgs),
     Completion(CompletionArgs),
 }
 

@@ -10,6 +10,7 @@ mod link;
 mod metadata;
 mod offsets;
 mod produce;
+mod topics;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -45,17 +46,8 @@ pub(crate) struct Client {
 impl Client {
     /// Connects to the first bootstrap server that answers.
     pub(crate) async fn connect(args: &ConnectArgs) -> anyhow::Result<Client> {
-        // An empty variable says as much as none.
-        let named = args.bootstrap_server.iter().map(|server| server.trim());
-        let mut bootstrap: Vec<String> = named
-            .filter(|server| !server.is_empty())
-            .map(with_port)
-            .collect();
-        if bootstrap.is_empty() {
-            bootstrap.push(with_port("localhost"));
-        }
         let mut client = Client {
-            bootstrap,
+            bootstrap: servers(&args.bootstrap_server),
             timeout: args.timeout,
             seed: None,
             nodes: BTreeMap::new(),
@@ -134,6 +126,19 @@ pub(crate) fn topic_name(name: &str) -> TopicName {
 /// A string as messages carry it.
 pub(crate) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+/// The bootstrap servers as they are dialled. An empty variable says as much as none.
+pub(crate) fn servers(named: &[String]) -> Vec<String> {
+    let named = named.iter().map(|server| server.trim());
+    let servers: Vec<String> = named
+        .filter(|server| !server.is_empty())
+        .map(with_port)
+        .collect();
+    match servers.is_empty() {
+        true => vec![with_port("localhost")],
+        false => servers,
+    }
 }
 
 /// A bootstrap server may leave out Kafka's port.

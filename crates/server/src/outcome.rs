@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     Done,
     /// Some of it was done; the rest was reported: exit code 3.
     Partial,
+    /// The answer itself says that something is wrong: exit code 1.
+    Failed,
 }
 
 const FAILED: u8 = 1;
@@ -163,6 +165,7 @@ pub(crate) fn finish(result: anyhow::Result<Outcome>) -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Partial) => ExitCode::from(PARTIAL),
+        Ok(Outcome::Failed) => ExitCode::from(FAILED),
         // Who reads our output has seen enough, as `head` has.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -192,6 +192,17 @@ pub(crate) enum Work {
     Consume,
     /// Bytes of a file to stdout, as text.
     Dump,
+    /// Records of a benchmark, or its milliseconds.
+    Bench(Unit),
+}
+
+/// What a benchmark counts on its way to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// It ends after so many records.
+    Records,
+    /// It ends after so many milliseconds.
+    Millis,
 }
 
 impl Work {
@@ -200,6 +211,7 @@ impl Work {
         match self {
             Work::Produce => io::stdin().is_terminal(),
             Work::Consume | Work::Dump => io::stdout().is_terminal(),
+            Work::Bench(_) => false,
         }
     }
 }
@@ -212,10 +224,11 @@ pub(crate) fn progress(work: Work, total: Option<u64>) -> ProgressBar {
     }
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(5));
     let template = match (work, total) {
-        (Work::Consume, Some(_)) => {
+        (Work::Bench(Unit::Millis), _) => "{bar:30} {elapsed} of the time, {eta} left",
+        (Work::Consume | Work::Bench(_), Some(_)) => {
             "{bar:30} {human_pos} of {human_len} records, {rate}/s, {eta} left"
         }
-        (Work::Consume, None) => "{spinner} {human_pos} records, {rate}/s",
+        (Work::Consume | Work::Bench(_), None) => "{spinner} {human_pos} records, {rate}/s",
         (_, Some(_)) => "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         (_, None) => "{spinner} {bytes}, {bytes_per_sec}",
     };

@@ -1,9 +1,12 @@
 //! `tidewater cluster`: the brokers and what they hold.
 
+mod log_dirs;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use wire::messages::describe_cluster_request::DescribeClusterRequest;
 
+use self::log_dirs::LogDirsArgs;
 use crate::args::{ConnectArgs, OutputArgs};
 use crate::client::Client;
 use crate::outcome::Outcome;
@@ -24,12 +27,14 @@ pub(crate) struct ClusterArgs {
 enum ClusterCommand {
     /// Show the cluster's id, its brokers and how much there is
     Info,
+    LogDirs(LogDirsArgs),
 }
 
 pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<Outcome> {
     let mut client = Client::connect(&args.connect).await?;
     match args.command {
         ClusterCommand::Info => info(&mut client, args.output.output).await,
+        ClusterCommand::LogDirs(dirs) => dirs.run(&mut client, args.output.output).await,
     }
 }
 

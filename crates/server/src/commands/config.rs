@@ -1,9 +1,12 @@
-//! `tidewater config`: the configuration of topics and brokers, through the wire; and the files it is read from.
+//! `tidewater config`: the configuration of topics, brokers, groups and more, through the wire; and the files it is read from.
+
+mod list;
+mod resource;
 
 use std::path::PathBuf;
 
 use broker::config::{Config, Sources, docs};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 use wire::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
 use wire::messages::describe_configs_response::DescribeConfigsResourceResult;
@@ -11,13 +14,16 @@ use wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
 
+use self::list::ListArgs;
+pub(crate) use self::resource::Resource;
+use self::resource::ResourceArgs;
 use crate::args::{ConnectArgs, OutputArgs, key_value};
 use crate::client::{Client, Link, text};
 use crate::commands::broker::wrong_settings;
 use crate::outcome::{Outcome, usage};
 use crate::output::{self, Column, Format};
 
-/// Show, change and check the configuration of topics and brokers
+/// Show, change and check the configuration of topics, brokers, loggers, groups and client metrics
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
     #[command(flatten)]
@@ -51,6 +57,7 @@ enum ConfigCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    List(ListArgs),
     /// Check a properties file as `tidewater broker --config` would, without starting
     Check {
         /// The file
@@ -61,69 +68,6 @@ enum ConfigCommand {
     },
     /// Print what every setting means, as Markdown
     Docs,
-}
-
-#[derive(Debug, Args)]
-struct ResourceArgs {
-    /// Whose configuration
-    #[arg(value_enum)]
-    kind: Kind,
-    /// The topic's name or the broker's id; for the default of all brokers, `default`
-    name: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    Topic,
-    Broker,
-}
-
-/// What a configuration belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Resource {
-    /// A topic, by name.
-    Topic(String),
-    /// A broker, by id.
-    Broker(i32),
-    /// All brokers.
-    Brokers,
-}
-
-impl Resource {
-    /// As Kafka numbers and names it (`ConfigResource.Type`).
-    fn on_the_wire(&self) -> (i8, String) {
-        match self {
-            Self::Topic(name) => (2, name.clone()),
-            Self::Broker(id) => (4, id.to_string()),
-            Self::Brokers => (4, String::new()),
-        }
-    }
-}
-
-impl std::fmt::Display for Resource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Topic(name) => write!(f, "topic {name}"),
-            Self::Broker(id) => write!(f, "broker {id}"),
-            Self::Brokers => f.write_str("all brokers"),
-        }
-    }
-}
-
-impl ResourceArgs {
-    fn resource(&self) -> anyhow::Result<Resource> {
-        match self.kind {
-            Kind::Topic => Ok(Resource::Topic(self.name.clone())),
-            Kind::Broker if self.name == "default" => Ok(Resource::Brokers),
-            Kind::Broker => match self.name.parse() {
-                Ok(id) => Ok(Resource::Broker(id)),
-                Err(_) => Err(usage(format!(
-                    "a broker is named by its id or `default`, not {}",
-                    self.name
-                ))),
-            },
-        }
-    }
 }
 
 /// Changes to a configuration; several at once are made together or not at all.
@@ -217,6 +161,10 @@ pub(crate) async fn run(args: ConfigArgs) -> anyhow::Result<Outcome> {
                 }
             ));
         }
+        ConfigCommand::List(list) => {
+            let mut client = Client::connect(&args.connect).await?;
+            return list.run(&mut client, args.output.output).await;
+        }
         ConfigCommand::Check {
             file,
             allow_unknown,
@@ -301,14 +249,29 @@ pub(crate) async fn describe(
     resource: &Resource,
     keys: &[String],
 ) -> anyhow::Result<Vec<Setting>> {
-    let (kind, name) = resource.on_the_wire();
+    describe_at(link_for(client, resource).await?, resource, keys).await
+}
+
+/// The same, asked of the bootstrap server, whoever it is.
+pub(crate) async fn describe_here(
+    client: &mut Client,
+    resource: &Resource,
+    keys: &[String],
+) -> anyhow::Result<Vec<Setting>> {
+    describe_at(client.seed().await?, resource, keys).await
+}
+
+async fn describe_at(
+    link: &mut Link,
+    resource: &Resource,
+    keys: &[String],
+) -> anyhow::Result<Vec<Setting>> {
     let wanted = DescribeConfigsResource::default()
-        .with_resource_type(kind)
-        .with_resource_name(text(&name))
+        .with_resource_type(resource.kind.code())
+        .with_resource_name(text(&resource.name))
         .with_configuration_keys(
             (!keys.is_empty()).then(|| keys.iter().map(|key| text(key)).collect()),
         );
-    let link = link_for(client, resource).await?;
     let version = link.version::<DescribeConfigsRequest>()?;
     let response = link
         .call(
@@ -336,10 +299,9 @@ pub(crate) async fn alter(
     change: &ChangeArgs,
     dry_run: bool,
 ) -> anyhow::Result<()> {
-    let (kind, name) = resource.on_the_wire();
     let wanted = AlterConfigsResource::default()
-        .with_resource_type(kind)
-        .with_resource_name(text(&name))
+        .with_resource_type(resource.kind.code())
+        .with_resource_name(text(&resource.name))
         .with_configs(change.operations());
     let link = link_for(client, resource).await?;
     let version = link.version::<IncrementalAlterConfigsRequest>()?;
@@ -358,12 +320,12 @@ pub(crate) async fn alter(
 
 /// A broker's own settings are known to itself alone (`ConfigHelper`).
 async fn link_for<'a>(client: &'a mut Client, resource: &Resource) -> anyhow::Result<&'a mut Link> {
-    match resource {
-        Resource::Broker(id) => {
+    match resource.at_broker() {
+        Some(id) => {
             client.metadata(Some(&[]), false).await?;
-            client.link(*id).await
+            client.link(id).await
         }
-        Resource::Topic(_) | Resource::Brokers => client.seed().await,
+        None => client.seed().await,
     }
 }
 

@@ -82,8 +82,9 @@ pub(crate) struct ProduceArgs {
     quiet: bool,
 }
 
+/// How batches are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Compression {
+pub(crate) enum Compression {
     None,
     Gzip,
     Snappy,
@@ -92,7 +93,8 @@ enum Compression {
 }
 
 impl Compression {
-    fn codec(self) -> Codec {
+    /// As batches are marked.
+    pub(crate) fn codec(self) -> Codec {
         match self {
             Self::None => Codec::None,
             Self::Gzip => Codec::Gzip,
@@ -103,8 +105,9 @@ impl Compression {
     }
 }
 
+/// Who must have a record before it counts as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Durability {
+pub(crate) enum Durability {
     /// All replicas in sync
     #[value(alias = "-1")]
     All,
@@ -117,7 +120,8 @@ enum Durability {
 }
 
 impl Durability {
-    fn code(self) -> i16 {
+    /// As requests carry it.
+    pub(crate) fn code(self) -> i16 {
         match self {
             Self::All => -1,
             Self::Leader => 1,

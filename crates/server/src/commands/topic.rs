@@ -1,17 +1,17 @@
 //! `tidewater topic`: create, list, describe, alter, trim and delete topics.
 
 mod describe;
+mod offsets;
 mod remove;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use wire::ResponseError;
 use wire::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
-use wire::messages::create_topics_request::{
-    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
-};
+use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 
 use self::describe::DescribeArgs;
+use self::offsets::OffsetsArgs;
 use self::remove::{DeleteArgs, TrimArgs};
 use super::config::{self, ChangeArgs, Resource};
 use crate::args::{ConnectArgs, OutputArgs, key_value};
@@ -35,6 +35,7 @@ enum TopicCommand {
     Create(CreateArgs),
     List(ListArgs),
     Describe(DescribeArgs),
+    Offsets(OffsetsArgs),
     Alter(AlterArgs),
     Trim(TrimArgs),
     Delete(DeleteArgs),
@@ -47,6 +48,7 @@ pub(crate) async fn run(args: TopicArgs) -> anyhow::Result<Outcome> {
         TopicCommand::Create(create) => create.run(client, format).await,
         TopicCommand::List(list) => list.run(client, format).await,
         TopicCommand::Describe(describe) => describe.run(client, format).await,
+        TopicCommand::Offsets(offsets) => offsets.run(client, format).await,
         TopicCommand::Alter(alter) => alter.run(client).await,
         TopicCommand::Trim(trim) => trim.run(client, format).await,
         TopicCommand::Delete(delete) => delete.run(client).await,
@@ -108,16 +110,12 @@ impl Created {
 
 impl CreateArgs {
     async fn run(&self, client: &mut Client, format: Format) -> anyhow::Result<Outcome> {
-        let timeout_ms = client.timeout_ms();
+        let wanted = self.topics.iter().map(|name| self.wanted(name)).collect();
+        let answers = client.create_topics(wanted, self.dry_run).await?;
         let link = client.seed().await?;
-        let version = link.version::<CreateTopicsRequest>()?;
-        let request = CreateTopicsRequest::default()
-            .with_topics(self.topics.iter().map(|name| self.wanted(name)).collect())
-            .with_timeout_ms(timeout_ms)
-            .with_validate_only(self.dry_run);
         let mut created = Vec::new();
         let mut tally = Tally::default();
-        for topic in link.call(&request, version).await?.topics {
+        for topic in answers {
             let name = topic.name.0.to_string();
             let exists =
                 self.if_not_exists && topic.error_code == ResponseError::TopicAlreadyExists.code();
@@ -279,13 +277,7 @@ impl AlterArgs {
     async fn alter(&self, client: &mut Client, name: &str) -> anyhow::Result<()> {
         // Settings first: they can be taken back, partitions cannot.
         if !self.change.is_empty() {
-            config::alter(
-                client,
-                &Resource::Topic(name.to_owned()),
-                &self.change,
-                self.dry_run,
-            )
-            .await?;
+            config::alter(client, &Resource::topic(name), &self.change, self.dry_run).await?;
         }
         let Some(count) = self.partitions else {
             return Ok(());

@@ -145,6 +145,15 @@ impl Broker {
         }
     }
 
+    /// `http://HOST:PORT` of the admin port.
+    pub(crate) fn admin(&self) -> String {
+        let admin = self
+            .start_up
+            .iter()
+            .find_map(|line| line.strip_prefix("admin on "));
+        admin.unwrap().split(' ').next().unwrap().to_owned()
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         tidewater(&[arguments, &["-b", &self.address, "--timeout", "60s"]].concat())
     }

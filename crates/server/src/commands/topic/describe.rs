@@ -93,8 +93,7 @@ impl DescribeArgs {
             })
             .collect();
         partitions.sort_by_key(|partition| partition.partition);
-        let mut configs =
-            config::describe(client, &Resource::Topic(topic.name.clone()), &[]).await?;
+        let mut configs = config::describe(client, &Resource::topic(&topic.name), &[]).await?;
         configs.retain(|setting| self.all_configs || setting.is_of_the_topic());
         Ok(Described {
             name: topic.name.clone(),

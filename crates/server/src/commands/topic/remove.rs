@@ -6,7 +6,6 @@ use serde::Serialize;
 use wire::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
-use wire::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use wire::{ResponseError, StrBytes};
 
 use super::known;
@@ -37,19 +36,10 @@ impl DeleteArgs {
         if self.destroy.dry_run {
             return self.look(client).await;
         }
-        let timeout_ms = client.timeout_ms();
+        let answers = client.delete_topics(&self.topics).await?;
         let link = client.seed().await?;
-        let version = link.version::<DeleteTopicsRequest>()?;
-        let mut request = DeleteTopicsRequest::default().with_timeout_ms(timeout_ms);
-        if version >= 6 {
-            let state =
-                |name: &String| DeleteTopicState::default().with_name(Some(topic_name(name)));
-            request.topics = self.topics.iter().map(state).collect();
-        } else {
-            request.topic_names = self.topics.iter().map(|name| topic_name(name)).collect();
-        }
         let mut tally = Tally::default();
-        for result in link.call(&request, version).await?.responses {
+        for result in answers {
             let name = result.name.map(|name| name.0).unwrap_or_else(StrBytes::new);
             let absent = self.if_exists
                 && result.error_code == ResponseError::UnknownTopicOrPartition.code();
