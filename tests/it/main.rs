@@ -11,6 +11,7 @@ mod groups;
 mod metrics;
 mod placement;
 mod produce;
+mod quotas;
 mod restart;
 mod topics;
 mod versions;

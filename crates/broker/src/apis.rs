@@ -186,6 +186,8 @@ pub(crate) static APIS: &[Api] = &[
     Api::of::<handlers::alter_partition_reassignments::AlterPartitionReassignments>(),
     Api::of::<handlers::list_partition_reassignments::ListPartitionReassignments>(),
     Api::waiting::<handlers::offset_delete::OffsetDelete>(),
+    Api::of::<handlers::describe_client_quotas::DescribeClientQuotas>(),
+    Api::of::<handlers::alter_client_quotas::AlterClientQuotas>(),
     Api::of::<handlers::describe_cluster::DescribeCluster>(),
     Api::of::<handlers::describe_producers::DescribeProducers>(),
     Api::waiting::<handlers::consumer_group_heartbeat::ConsumerGroupHeartbeat>(),

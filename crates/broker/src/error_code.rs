@@ -2,8 +2,8 @@
 //! compile until somebody decides what a client should do about it.
 
 use cluster::{
-    AlterConfigError, ControllerError, CreatePartitionsError, CreateTopicError, DeleteTopicError,
-    ElectLeaderError, ReassignError,
+    AlterConfigError, AlterQuotaError, ControllerError, CreatePartitionsError, CreateTopicError,
+    DeleteTopicError, ElectLeaderError, ReassignError,
 };
 use coordinator::GroupError;
 use storage::validate::InvalidBatch;
@@ -149,8 +149,24 @@ pub(crate) fn for_alter_config(error: &AlterConfigError) -> ResponseError {
     }
 }
 
-/// What a client should do about a group that refuses. Those APIs whose older versions know fewer codes say so in their
-/// handlers.
+pub(crate) fn for_alter_quota(error: &AlterQuotaError) -> ResponseError {
+    match error {
+        AlterQuotaError::EmptyEntity
+        | AlterQuotaError::UnknownType { .. }
+        | AlterQuotaError::EmptyName { .. }
+        | AlterQuotaError::MixedIp
+        | AlterQuotaError::UnknownHost { .. }
+        | AlterQuotaError::UnknownKey { .. }
+        | AlterQuotaError::NotFinite { .. }
+        | AlterQuotaError::NotPositive { .. }
+        | AlterQuotaError::TooLarge { .. }
+        | AlterQuotaError::Fractional { .. }
+        | AlterQuotaError::DuplicateKey { .. }
+        | AlterQuotaError::DuplicateEntity { .. } => ResponseError::InvalidRequest,
+        AlterQuotaError::Controller(error) => for_controller(error),
+    }
+}
+
 pub(crate) fn for_elect_leader(error: &ElectLeaderError) -> ResponseError {
     match error {
         ElectLeaderError::UnknownTopic { .. } | ElectLeaderError::UnknownPartition { .. } => {
@@ -176,6 +192,8 @@ pub(crate) fn for_reassign(error: &ReassignError) -> ResponseError {
     }
 }
 
+/// What a client should do about a group that refuses. Those APIs whose older versions know fewer codes say so in their
+/// handlers.
 pub(crate) fn for_group(error: &GroupError) -> ResponseError {
     match error {
         GroupError::InvalidGroupId => ResponseError::InvalidGroupId,

@@ -18,6 +18,7 @@ mod handlers;
 mod metrics;
 mod net;
 mod operations;
+mod quotas;
 mod tasks;
 mod topics;
 mod waiters;
