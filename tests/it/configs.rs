@@ -15,14 +15,14 @@ use wire::{ResponseError, StrBytes};
 const TOPIC: i8 = 2;
 pub(crate) const BROKER: i8 = 4;
 pub(crate) const SET: i8 = 0;
-const DELETE: i8 = 1;
-const APPEND: i8 = 2;
+pub(crate) const DELETE: i8 = 1;
+pub(crate) const APPEND: i8 = 2;
 
-fn text(text: &str) -> StrBytes {
+pub(crate) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-async fn describe(client: &mut Client, kind: i8, name: &str) -> DescribeConfigsResult {
+pub(crate) async fn describe(client: &mut Client, kind: i8, name: &str) -> DescribeConfigsResult {
     let resource = DescribeConfigsResource::default()
         .with_resource_type(kind)
         .with_resource_name(text(name))
@@ -34,7 +34,7 @@ async fn describe(client: &mut Client, kind: i8, name: &str) -> DescribeConfigsR
     client.call(&request).await.results.remove(0)
 }
 
-async fn config(
+pub(crate) async fn config(
     client: &mut Client,
     kind: i8,
     name: &str,

@@ -19,17 +19,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::context::Context;
+use crate::log_filter::LogFilter;
 use crate::metrics::scrape;
-
-/// Changes the live log filter; the embedder owns the subscriber, so it owns this too.
-pub type SetLogFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// What the endpoint can tell at any moment of the broker's life.
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) registry: Registry,
     pub(crate) stage: Arc<RwLock<Stage>>,
-    pub(crate) set_log_filter: Option<SetLogFilter>,
+    pub(crate) log_filter: Option<Arc<LogFilter>>,
 }
 
 /// How far the broker is.
@@ -125,19 +123,24 @@ async fn startup(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn log_level() -> &'static str {
-    "PUT a filter such as `info` or `warn,tidewater_storage=debug` here to change what is logged\n"
+const NO_LOG_FILTER: (StatusCode, &str) = (
+    StatusCode::NOT_IMPLEMENTED,
+    "the program that embeds this broker keeps its log filter to itself\n",
+);
+
+/// The filter in force; PUT one such as `info` or `warn,tidewater_storage=debug` to change it.
+async fn log_level(State(admin): State<Admin>) -> Response {
+    match &admin.log_filter {
+        Some(filter) => (filter.current() + "\n").into_response(),
+        None => NO_LOG_FILTER.into_response(),
+    }
 }
 
 async fn set_log_level(State(admin): State<Admin>, filter: String) -> Response {
-    let Some(set) = &admin.set_log_filter else {
-        return (
-            StatusCode::NOT_IMPLEMENTED,
-            "the program that embeds this broker keeps its log filter to itself\n",
-        )
-            .into_response();
+    let Some(live) = &admin.log_filter else {
+        return NO_LOG_FILTER.into_response();
     };
-    match set(filter.trim()) {
+    match live.set(filter.trim()) {
         Ok(()) => format!("log filter is now {}\n", filter.trim()).into_response(),
         Err(error) => (StatusCode::BAD_REQUEST, error + "\n").into_response(),
     }

@@ -16,12 +16,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::admin_http::{self, Admin, SetLogFilter, Stage};
+use crate::admin_http::{self, Admin, Stage};
 use crate::clock::SystemClock;
 use crate::config::{AdminListener, Advertised, Config, Listener};
 use crate::context::{Context, Settings};
 use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
+use crate::log_filter::LogFilter;
 use crate::metrics::Metrics;
 use crate::net::budget::MemoryBudget;
 use crate::net::listener::{self, ConnectionLimits};
@@ -62,8 +63,8 @@ pub struct BoundListener {
 pub struct Embedding {
     /// Where metrics are registered; a registry of its own by default.
     pub registry: Option<Registry>,
-    /// How `/log-level` changes the log filter.
-    pub set_log_filter: Option<SetLogFilter>,
+    /// The live log filter, which `/log-level` and the broker loggers of Kafka's protocol show and change.
+    pub log_filter: Option<Arc<LogFilter>>,
 }
 
 /// Why a broker did not start.
@@ -131,7 +132,7 @@ impl Broker {
         let admin = Admin {
             registry: registry.clone(),
             stage: Arc::new(RwLock::new(Stage::Starting("opening the metadata"))),
-            set_log_filter: embedding.set_log_filter,
+            log_filter: embedding.log_filter.clone(),
         };
         let stop_admin = CancellationToken::new();
         let stop = CancellationToken::new();
@@ -160,6 +161,7 @@ impl Broker {
             fetch_sessions: FetchSessions::new(config.fetch_sessions_max, random_id()),
             memory: MemoryBudget::new(config.network.request_budget_bytes),
             metrics,
+            log_filter: embedding.log_filter,
             clock: SystemClock,
             stop: stop.clone(),
             settings: Settings::new(config),

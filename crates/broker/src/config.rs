@@ -5,8 +5,10 @@
 //! remembers where it came from. The rooms below never see keys: they take small option structs.
 
 pub mod alter;
+pub mod client_metrics;
 pub mod describe;
 pub mod docs;
+pub mod group;
 mod groups;
 mod ignored;
 pub mod keys;
@@ -133,6 +135,8 @@ pub struct Config {
     pub fetch_sessions_max: usize,
     /// Most partitions of a DescribeTopicPartitions response.
     pub describe_partitions_max: usize,
+    /// Longest payload of a PushTelemetry request.
+    pub telemetry_bytes_max: usize,
     /// Limits of consumer groups and committed offsets.
     pub groups: coordinator::GroupOptions,
     /// The topic that keeps them.
@@ -310,6 +314,7 @@ impl Config {
             topics: TopicCreation::default(),
             fetch_bytes_max: 0,
             fetch_sessions_max: 0,
+            telemetry_bytes_max: 0,
             groups: coordinator::GroupOptions::default(),
             offsets_topic: OffsetsTopic::default(),
             describe_partitions_max: 0,

@@ -14,6 +14,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Loaded};
 use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
+use crate::log_filter::LogFilter;
 use crate::metrics::Metrics;
 use crate::net::budget::MemoryBudget;
 use crate::net::connection::ConnectionInfo;
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) memory: MemoryBudget,
     pub(crate) metrics: Metrics,
+    /// What is logged, where the embedder lets us speak of it.
+    pub(crate) log_filter: Option<Arc<LogFilter>>,
     pub(crate) clock: SystemClock,
     /// Cancelled when the broker stops taking up requests.
     pub(crate) stop: CancellationToken,
@@ -39,7 +42,11 @@ pub(crate) struct Context {
 pub(crate) struct Settings {
     current: ArcSwap<Config>,
     dynamic: Mutex<Dynamic>,
+    groups: ArcSwap<GroupOverrides>,
 }
+
+/// What is set for groups, by their ids.
+pub(crate) type GroupOverrides = BTreeMap<String, Arc<BTreeMap<String, String>>>;
 
 #[derive(Default, PartialEq)]
 struct Dynamic {
@@ -52,6 +59,7 @@ impl Settings {
         Self {
             current: ArcSwap::from_pointee(config),
             dynamic: Mutex::default(),
+            groups: ArcSwap::default(),
         }
     }
 }
@@ -60,6 +68,11 @@ impl Context {
     /// The configuration now; dynamic changes replace it.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.settings.current.load_full()
+    }
+
+    /// What is set for groups now.
+    pub(crate) fn group_overrides(&self) -> Arc<GroupOverrides> {
+        self.settings.groups.load_full()
     }
 
     pub(crate) fn image(&self) -> Arc<ClusterImage> {
@@ -87,6 +100,7 @@ impl Context {
         if self.follow_dynamic_settings(&image, &mut dynamic) {
             self.topics.reconfigure(&self.config());
         }
+        self.follow_group_overrides(&image);
         self.topics.apply(&image, &self.config());
     }
 
@@ -117,6 +131,20 @@ impl Context {
         self.settings.current.store(Arc::new(config));
         *dynamic = next;
         true
+    }
+
+    fn follow_group_overrides(&self, image: &ClusterImage) {
+        let first = ConfigResource::Group(String::new());
+        let groups = image.configs_from(&first);
+        let next: GroupOverrides = groups
+            .filter_map(|(resource, config)| match resource {
+                ConfigResource::Group(name) => Some((name.clone(), Arc::clone(&config.values))),
+                _ => None,
+            })
+            .collect();
+        if **self.settings.groups.load() != next {
+            self.settings.groups.store(Arc::new(next));
+        }
     }
 
     /// The host and port that a client of `connection` is told for this broker.

@@ -15,6 +15,7 @@ mod error_code;
 mod fetch_session;
 mod groups;
 mod handlers;
+mod log_filter;
 mod metrics;
 mod net;
 mod operations;
@@ -23,5 +24,5 @@ mod tasks;
 mod topics;
 mod waiters;
 
-pub use admin_http::SetLogFilter;
 pub use broker::{BoundListener, Broker, Embedding, ShutdownError, StartError};
+pub use log_filter::LogFilter;

@@ -216,6 +216,16 @@ impl ClusterImage {
         self.quotas_revision
     }
 
+    /// The resources with overrides from `first` on, sorted by kind and name; the kinds in the order of [`ConfigResource`].
+    pub fn configs_from(
+        &self,
+        first: &ConfigResource,
+    ) -> impl Iterator<Item = (&ConfigResource, &Arc<ConfigImage>)> {
+        self.configs
+            .iter_from(first)
+            .map(|(resource, config)| (resource, config))
+    }
+
     /// The topic whose name Kafka's metrics could not tell from `name` (Kafka `Topic.hasCollision`), if there is one.
     pub(crate) fn colliding_topic(&self, name: &str) -> Option<&Arc<str>> {
         self.unified_names

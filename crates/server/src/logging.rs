@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use broker::SetLogFilter;
+use broker::LogFilter;
 use clap::ValueEnum;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -25,8 +25,8 @@ pub(crate) enum LogFormat {
 pub(crate) const VARIABLE: &str = "TIDEWATER_LOG";
 const DEFAULT: &str = "info";
 
-/// Sends the process's log to stderr from now on. Gives the way to change what is logged while it runs.
-pub(crate) fn start(format: LogFormat) -> anyhow::Result<SetLogFilter> {
+/// Sends the process's log to stderr from now on. Gives the filter, to be changed while it runs.
+pub(crate) fn start(format: LogFormat) -> anyhow::Result<Arc<LogFilter>> {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let wanted = if wanted.trim().is_empty() {
         DEFAULT
@@ -45,8 +45,9 @@ pub(crate) fn start(format: LogFormat) -> anyhow::Result<SetLogFilter> {
         .with(filter)
         .with(lines)
         .try_init()?;
-    Ok(Arc::new(move |wanted: &str| {
+    let reload = move |wanted: &str| {
         let filter = EnvFilter::try_new(wanted).map_err(|error| error.to_string())?;
         handle.reload(filter).map_err(|error| error.to_string())
-    }))
+    };
+    Ok(Arc::new(LogFilter::new(wanted, reload)))
 }

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::client_metrics::{Subscription, SubscriptionError};
 use super::keys::{self, Update};
 use super::layers::Layers;
 use super::value::{ConfigError, Kind};
-use super::{Config, ignored, topic};
+use super::{Config, group, ignored, topic};
 
 /// Settings by name.
 pub type Overrides = BTreeMap<String, String>;
@@ -32,7 +33,8 @@ impl Operation {
             .copied()
     }
 
-    fn name(self) -> &'static str {
+    /// Kafka's word for it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Set => "SET",
             Self::Delete => "DELETE",
@@ -51,6 +53,15 @@ pub struct Alteration {
     pub operation: Operation,
     /// With what; only a deletion needs none.
     pub value: Option<String>,
+}
+
+/// What a request wants of a resource's settings.
+#[derive(Debug, Clone, Copy)]
+pub enum Wish<'a> {
+    /// These changes, the rest as it is (IncrementalAlterConfigs).
+    Alter(&'a [Alteration]),
+    /// These settings and no others (AlterConfigs).
+    Replace(&'a [(String, Option<String>)]),
 }
 
 /// Which brokers an alteration is for.
@@ -97,6 +108,18 @@ pub enum AlterError {
     /// Wrong for a broker: value, or what the values mean together.
     #[error(transparent)]
     BrokerConfig(ConfigError),
+    /// Wrong for a group: name, value, or what the values mean together.
+    #[error(transparent)]
+    GroupConfig(ConfigError),
+    /// A resource without a name: there are no defaults for groups.
+    #[error("Default group resources are not allowed.")]
+    NamelessGroup,
+    /// Wrong for a client metrics subscription.
+    #[error(transparent)]
+    ClientMetrics(SubscriptionError),
+    /// A subscription without a name.
+    #[error("Subscription name can't be empty")]
+    NamelessSubscription,
     /// A broker key that does not exist. (Kafka stores it for plug-ins, of which there are none here.)
     #[error("{0}")]
     UnknownBrokerKey(ConfigError),
@@ -120,10 +143,17 @@ impl AlterError {
         match self {
             Self::NotAList { .. }
             | Self::TopicConfig(_)
+            | Self::GroupConfig(_)
+            | Self::ClientMetrics(SubscriptionError::Pattern(_) | SubscriptionError::Value(_))
             | Self::NullTopicConfigs(_)
             | Self::UnknownBrokerKey(_) => true,
             Self::DuplicateKeys
             | Self::NullValues(_)
+            | Self::NamelessGroup
+            | Self::NamelessSubscription
+            | Self::ClientMetrics(
+                SubscriptionError::UnknownKey(_) | SubscriptionError::Interval(_),
+            )
             | Self::BrokerConfig(_)
             | Self::ReadOnly(_)
             | Self::PerListener(_)
@@ -202,6 +232,36 @@ impl Config {
     ) -> Result<Altered, AlterError> {
         let altered = replace(self.dynamic(scope), entries)?;
         self.check_broker(scope, altered)
+    }
+
+    /// Either call for a group that has the `current` overrides.
+    pub fn change_group(
+        &self,
+        name: &str,
+        current: &Overrides,
+        wish: Wish<'_>,
+    ) -> Result<Altered, AlterError> {
+        let altered = changed_as(wish, current)?;
+        if name.is_empty() {
+            return Err(AlterError::NamelessGroup);
+        }
+        group::validate(&self.layers, &altered.overrides).map_err(AlterError::GroupConfig)?;
+        Ok(altered)
+    }
+
+    /// Either call for a client metrics subscription that has the `current` settings.
+    pub fn change_client_metrics(
+        &self,
+        name: &str,
+        current: &Overrides,
+        wish: Wish<'_>,
+    ) -> Result<Altered, AlterError> {
+        let altered = changed_as(wish, current)?;
+        if name.is_empty() {
+            return Err(AlterError::NamelessSubscription);
+        }
+        Subscription::parse(&altered.overrides).map_err(AlterError::ClientMetrics)?;
+        Ok(altered)
     }
 
     fn dynamic(&self, scope: BrokerScope) -> &Overrides {
@@ -290,11 +350,16 @@ fn update_of(name: &str) -> Option<Update> {
     key.or_else(|| ignored::family_of(name).map(|_| Update::ReadOnly))
 }
 
-fn apply(
-    current: &Overrides,
-    alterations: &[Alteration],
-    inherited: impl Fn(&str) -> Option<Vec<String>>,
-) -> Result<Altered, AlterError> {
+/// Kafka appends to lists of topics and brokers only (`KafkaConfigSchema`).
+fn changed_as(wish: Wish<'_>, current: &Overrides) -> Result<Altered, AlterError> {
+    match wish {
+        Wish::Alter(alterations) => apply(current, alterations, |_| None),
+        Wish::Replace(entries) => replace(current, entries),
+    }
+}
+
+/// Refuses one key named twice, and what is set to nothing.
+pub(crate) fn check_alterations(alterations: &[Alteration]) -> Result<(), AlterError> {
     distinct(
         alterations
             .iter()
@@ -305,7 +370,15 @@ fn apply(
             .iter()
             .filter(|alteration| alteration.operation != Operation::Delete)
             .map(|alteration| (&alteration.name, &alteration.value)),
-    )?;
+    )
+}
+
+fn apply(
+    current: &Overrides,
+    alterations: &[Alteration],
+    inherited: impl Fn(&str) -> Option<Vec<String>>,
+) -> Result<Altered, AlterError> {
+    check_alterations(alterations)?;
     let mut altered = Altered {
         overrides: current.clone(),
         changes: BTreeMap::new(),

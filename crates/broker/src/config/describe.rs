@@ -1,10 +1,13 @@
-//! What DescribeConfigs tells of topics and brokers (`ConfigHelper`), as neutral rows.
+//! What DescribeConfigs tells of topics, brokers, groups and client metrics (`ConfigHelper`), as neutral rows.
 
 use std::collections::BTreeMap;
 
+use super::client_metrics::CLIENT_METRICS_KEYS;
+use super::group::{GROUP_KEYS, GroupKey};
 use super::keys::{self, Key, Update};
 use super::layers::{Layers, Source, Synonym, broker_synonyms};
 use super::topic::{TOPIC_KEYS, TopicKey};
+use super::value::Spec;
 use super::{Config, ignored};
 
 /// One key of one resource.
@@ -37,6 +40,26 @@ impl Config {
         listed
             .map(|key| topic_row(&self.layers, key, overrides))
             .collect()
+    }
+
+    /// Every config of a group with these overrides.
+    pub fn describe_group(&self, overrides: &BTreeMap<String, String>) -> Vec<Row> {
+        let listed = GROUP_KEYS
+            .iter()
+            .filter(|key| !key.hidden || overrides.contains_key(key.name()));
+        listed
+            .map(|key| group_row(&self.layers, key, overrides))
+            .collect()
+    }
+
+    /// Every config of a client metrics subscription with these settings.
+    pub fn describe_client_metrics(&self, settings: &BTreeMap<String, String>) -> Vec<Row> {
+        let rows = CLIENT_METRICS_KEYS.iter().map(|key| {
+            let own = own(&key.spec, settings, Source::ClientMetrics);
+            let inherited = key.spec.default_value().text();
+            row(&key.spec, key.doc, own, inherited, Vec::new())
+        });
+        rows.collect()
     }
 
     /// Every config of this broker.
@@ -81,37 +104,64 @@ impl Config {
 }
 
 fn topic_row(layers: &Layers, key: &TopicKey, overrides: &BTreeMap<String, String>) -> Row {
-    let own = overrides.get(key.name());
-    let mut synonyms = match key.broker {
+    let synonyms = match key.broker {
         [(first, _), ..] => layers.synonyms(first, &broker_synonyms(first)),
         [] => Vec::new(),
     };
-    let value = match own {
-        Some(text) => key
-            .spec
-            .parse(text)
-            .map_or_else(|_| Some(text.clone()), |value| value.text()),
-        None => key.inherited(layers).text(),
-    };
-    if own.is_some() {
-        let own = Synonym {
+    let own = own(&key.spec, overrides, Source::Topic);
+    let inherited = key.inherited(layers).text();
+    row(&key.spec, key.doc, own, inherited, synonyms)
+}
+
+fn group_row(layers: &Layers, key: &GroupKey, overrides: &BTreeMap<String, String>) -> Row {
+    let inherited = key.inherited(layers).text();
+    let synonyms = match key.broker {
+        Some(broker) => layers.synonyms(broker, &broker_synonyms(broker)),
+        None => vec![Synonym {
             name: key.name().to_owned(),
-            value: value.clone(),
-            source: Source::Topic,
-        };
+            value: inherited.clone(),
+            source: Source::Default,
+        }],
+    };
+    let own = own(&key.spec, overrides, Source::Group);
+    row(&key.spec, key.doc, own, inherited, synonyms)
+}
+
+/// What the resource itself sets a key to, if it does.
+fn own(spec: &Spec, overrides: &BTreeMap<String, String>, source: Source) -> Option<Synonym> {
+    let text = overrides.get(spec.name)?;
+    let value = spec
+        .parse(text)
+        .map_or_else(|_| Some(text.clone()), |value| value.text());
+    Some(Synonym {
+        name: spec.name.to_owned(),
+        value,
+        source,
+    })
+}
+
+fn row(
+    spec: &Spec,
+    doc: &str,
+    own: Option<Synonym>,
+    inherited: Option<String>,
+    mut synonyms: Vec<Synonym>,
+) -> Row {
+    let value = own.as_ref().map_or(inherited, |own| own.value.clone());
+    if let Some(own) = own {
         synonyms.insert(0, own);
     }
     Row {
-        name: key.name().to_owned(),
+        name: spec.name.to_owned(),
         value,
         source: synonyms
             .first()
             .map_or(Source::Default, |first| first.source),
-        wire_type: key.spec.kind.wire_type(),
+        wire_type: spec.kind.wire_type(),
         read_only: false,
         sensitive: false,
         synonyms,
-        doc: key.doc.to_owned(),
+        doc: doc.to_owned(),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::client_metrics::CLIENT_METRICS_KEYS;
+use super::group::GROUP_KEYS;
 use super::ignored;
 use super::keys::{self, Fate, KEYS, Kafka, Key, Update, Why};
 use super::topic::{TOPIC_KEYS, TopicKey};
@@ -56,6 +58,30 @@ pub fn markdown() -> String {
         "Set when a topic is created, or altered later; a change takes effect at once. Those marked *stored* are \
          checked, kept and reported, and have no effect in this release.",
         topic_table(),
+    );
+    section(
+        &mut page,
+        "Group configs",
+        "Altered for one group at a time (`kafka-configs --entity-type groups`); a change takes effect with the next \
+         heartbeat. The broker keys that bound a value have `min.` or `max.` in their names. Those marked *stored* are \
+         checked, kept and reported, and have no effect in this release.",
+        group_table(),
+    );
+    section(
+        &mut page,
+        "Client metrics subscriptions",
+        "Which metrics clients push to the broker (KIP-714), which shows them on `/metrics` \
+         (`kafka-client-metrics`, `kafka-configs --entity-type client-metrics`).",
+        client_metrics_table(),
+    );
+    section(
+        &mut page,
+        "Broker loggers",
+        "What is logged, while the broker runs and not beyond (`kafka-configs --entity-type broker-loggers`): `root`, and \
+         the parts of the broker, whose names are those in the log. A part without a level of its own has that of the \
+         part whose name its own begins with, or of `root`. Levels are FATAL (nothing is logged), ERROR, WARN, INFO, DEBUG and TRACE. \
+         `TIDEWATER_LOG` and `/log-level` of the admin server speak of the same filter.",
+        String::new(),
     );
     section(
         &mut page,
@@ -131,6 +157,43 @@ fn topic_table() -> String {
             values(key.spec.check),
             brokers.join(", "),
             cell(&topic_doc(key)),
+        );
+    }
+    table
+}
+
+fn group_table() -> String {
+    let mut table = String::from(
+        "| config | type | default | values | broker key | |\n|---|---|---|---|---|---|\n",
+    );
+    for key in GROUP_KEYS.iter().filter(|key| !key.hidden) {
+        let stored = if key.in_force { "" } else { " *Stored.*" };
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {} | {} | {} | {}{stored} |",
+            key.name(),
+            key.spec.kind.name().to_lowercase(),
+            default(key.spec.default),
+            values(key.spec.check),
+            key.broker
+                .map(|name| format!("`{name}`"))
+                .unwrap_or_default(),
+            cell(key.doc),
+        );
+    }
+    table
+}
+
+fn client_metrics_table() -> String {
+    let mut table = String::from("| config | type | default | |\n|---|---|---|---|\n");
+    for key in CLIENT_METRICS_KEYS {
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {} | {} |",
+            key.spec.name,
+            key.spec.kind.name().to_lowercase(),
+            default(key.spec.default),
+            cell(key.doc),
         );
     }
     table
@@ -220,6 +283,7 @@ fn values(check: Check) -> String {
         Check::OneOf(allowed) | Check::OneOfAnyCase(allowed) => allowed.join(", "),
         Check::Each(allowed) => format!("list of {}", allowed.join(", ")),
         Check::NotEmpty => "not empty".to_owned(),
+        Check::ShareOffsetReset => "earliest, latest, by_duration:…".to_owned(),
         Check::ThrottledReplicas => "`partition:broker`,… or `*`".to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use Kind::{Boolean, Class, Double, Int, List, Long, Password, Short, String};
 use Update::{ClusterWide, PerBroker, ReadOnly};
 use Why::{
     Compaction, Groups, Java, Kraft, Machinery, Quotas, Replication, Retired, Security,
-    ShareGroups, StreamsGroups, Telemetry, Tiering, Transactions,
+    ShareGroups, StreamsGroups, Tiering, Transactions,
 };
 
 /// Variables that start with `KAFKA_` and are no settings: the `apache/kafka` image's own, those of Kafka's scripts,
@@ -369,7 +369,6 @@ pub(super) static KEYS: &[Key] = &[
     key(String, "ssl.truststore.location", None, Any, PerBroker, Security),
     key(Password, "ssl.truststore.password", None, Any, PerBroker, Security),
     key(String, "ssl.truststore.type", Some("JKS"), Any, PerBroker, Security),
-    key(Int, "telemetry.max.bytes", Some("1048576"), AtLeast(1), ReadOnly, Telemetry),
     key(Int, "transaction.abort.timed.out.transaction.cleanup.interval.ms", Some("10000"), AtLeast(1), ReadOnly, Transactions),
     key(Int, "transaction.max.timeout.ms", Some("900000"), AtLeast(1), ReadOnly, Transactions),
     key(Boolean, "transaction.partition.verification.enable", Some("true"), Any, ClusterWide, Transactions),

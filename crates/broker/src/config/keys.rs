@@ -61,8 +61,6 @@ pub enum Why {
     Replication,
     /// Quotas and throttles.
     Quotas,
-    /// Client telemetry (KIP-714).
-    Telemetry,
 }
 
 impl Why {
@@ -88,7 +86,6 @@ impl Why {
             Self::Transactions => "Transactions are not in this release.",
             Self::Replication => "Replication between brokers is not in this release.",
             Self::Quotas => "Quotas are not in this release.",
-            Self::Telemetry => "Client telemetry is not in this release.",
         }
     }
 }
@@ -435,6 +432,9 @@ pub static KEYS: &[Key] = &[
     int("max.request.partition.size.limit", "2000", Check::AtLeast(1))
         .about("The most partitions one DescribeTopicPartitions response describes.")
         .set(|config, value| config.describe_partitions_max = value.size()),
+    int("telemetry.max.bytes", "1048576", Check::AtLeast(1))
+        .about("The longest payload of metrics that a client may push (KIP-714), as it is compressed.")
+        .set(|config, value| config.telemetry_bytes_max = value.size()),
     // Groups and their offsets.
     int("group.min.session.timeout.ms", "6000", Check::Any)
         .about("The shortest session timeout that a member of a classic group may ask for.")

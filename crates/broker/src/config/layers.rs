@@ -41,6 +41,12 @@ pub enum Source {
     Static,
     /// Not set at all.
     Default,
+    /// A broker's logger.
+    BrokerLogger,
+    /// Set in a client metrics subscription.
+    ClientMetrics,
+    /// Set for the group.
+    Group,
 }
 
 impl Source {
@@ -52,6 +58,9 @@ impl Source {
             Self::DynamicCluster => 3,
             Self::Static => 4,
             Self::Default => 5,
+            Self::BrokerLogger => 6,
+            Self::ClientMetrics => 7,
+            Self::Group => 8,
         }
     }
 }

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use super::alter::{AlterError, Alteration, Altered, BrokerScope, Operation};
+use super::alter::{AlterError, Alteration, Altered, BrokerScope, Operation, Overrides, Wish};
+use super::client_metrics::CLIENT_METRICS_KEYS;
+use super::group::GROUP_KEYS;
 use super::keys::{Key, Update};
 use super::layers::{Source, Synonym};
 use super::topic::TOPIC_KEYS;
@@ -69,7 +71,9 @@ fn every_key_is_named_once_and_says_what_it_does() {
 fn every_default_passes_its_own_check_and_prints_as_it_is_written() {
     let specs = keys::all()
         .map(|key| key.spec)
-        .chain(TOPIC_KEYS.iter().map(|key| key.spec));
+        .chain(TOPIC_KEYS.iter().map(|key| key.spec))
+        .chain(GROUP_KEYS.iter().map(|key| key.spec))
+        .chain(CLIENT_METRICS_KEYS.iter().map(|key| key.spec));
     for spec in specs {
         let Some(text) = spec.default else { continue };
         let value = spec
@@ -91,6 +95,42 @@ fn a_topic_config_has_the_default_of_its_broker_keys() {
             key.name()
         );
     }
+}
+
+#[test]
+fn a_group_config_has_the_default_of_its_broker_key_and_is_within_its_bounds() {
+    let layers = Layers::default();
+    for key in GROUP_KEYS {
+        let inherited = key.inherited(&layers);
+        if key.spec.default.is_some() {
+            assert_eq!(inherited, key.spec.default_value(), "{}", key.name());
+        }
+        let Some(text) = inherited.text() else {
+            panic!("{} has no value", key.name());
+        };
+        let own = Overrides::from([(key.name().to_owned(), text)]);
+        assert_eq!(group::validate(&layers, &own), Ok(()), "{}", key.name());
+    }
+    assert!(GROUP_KEYS.is_sorted_by_key(|key| key.name()));
+}
+
+#[test]
+fn a_groups_session_is_longer_than_its_heartbeat() {
+    let config = config(&[
+        ("group.consumer.min.session.timeout.ms", "100"),
+        ("group.consumer.min.heartbeat.interval.ms", "100"),
+    ]);
+    let set = |name: &str, value: &str| {
+        let wish = [alteration(Operation::Set, name, value)];
+        let changed = config.change_group("g", &Overrides::new(), Wish::Alter(&wish));
+        changed.map(|_| ()).map_err(|error| error.to_string())
+    };
+    let refused = "consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms";
+    let session = "consumer.session.timeout.ms";
+    assert_eq!(set(session, "5000"), Err(refused.to_owned()));
+    assert_eq!(set(session, "5001"), Ok(()));
+    let range = "consumer.session.timeout.ms must be in the range 100 to 60000 inclusive.";
+    assert_eq!(set(session, "99"), Err(range.to_owned()));
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub enum Check {
     NotEmpty,
     /// `*`, or a list of `partition:broker` pairs (KIP-73).
     ThrottledReplicas,
+    /// Where share groups begin (`ShareGroupAutoOffsetResetStrategy`).
+    ShareOffsetReset,
 }
 
 /// A parsed value.
@@ -134,6 +136,9 @@ pub enum ConfigError {
     /// A topic config that does not exist.
     #[error("Unknown topic config name: {0}")]
     UnknownTopicKey(String),
+    /// A group config that does not exist.
+    #[error("Unknown group config name: {0}")]
+    UnknownGroupKey(String),
     /// A broker key that does not exist.
     #[error("unknown key {name} ({origin}){}", nearest_hint(.nearest.as_deref()))]
     UnknownKey {
@@ -258,6 +263,7 @@ impl Spec {
                 Err("String must be non-empty".to_owned())
             }
             (Check::ThrottledReplicas, Value::List(list)) => throttled_replicas(self.name, list),
+            (Check::ShareOffsetReset, Value::Text(text)) => share_offset_reset(self.name, text),
             _ => Ok(()),
         };
         verdict.map_err(|reason| ConfigError::invalid(self.name, value, reason))
@@ -323,6 +329,56 @@ fn throttled_replicas(name: &str, list: &[String]) -> Result<(), String> {
         "{name} must be the literal '*' or a list of replicas in the following format: \
          [partitionId]:[brokerId],[partitionId]:[brokerId],..."
     ))
+}
+
+fn share_offset_reset(name: &str, text: &str) -> Result<(), String> {
+    let known = match text.strip_prefix("by_duration:") {
+        Some(duration) => is_iso_duration(duration),
+        None => matches!(text, "earliest" | "latest"),
+    };
+    known.then_some(()).ok_or_else(|| {
+        format!(
+            "Invalid value `{text}` for configuration {name}. The value must be either 'earliest', 'latest' or of the \
+             format 'by_duration:<PnDTnHnMn.nS>'."
+        )
+    })
+}
+
+/// `PnDTnHnMn.nS`: something of it, in this order, and nothing negative.
+fn is_iso_duration(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    let Some(rest) = text.strip_prefix('P') else {
+        return false;
+    };
+    let (days, time) = match rest.split_once('T') {
+        Some((days, time)) => (days, Some(time)),
+        None => (rest, None),
+    };
+    let days_fit = days.is_empty() || days.strip_suffix('D').is_some_and(is_number);
+    let time_fits = time.is_none_or(|time| !time.is_empty() && is_iso_time(time));
+    days_fit && time_fits && !rest.is_empty()
+}
+
+fn is_iso_time(mut text: &str) -> bool {
+    for unit in ['H', 'M'] {
+        if let Some((number, rest)) = text.split_once(unit) {
+            if !is_number(number) {
+                return false;
+            }
+            text = rest;
+        }
+    }
+    let seconds = |number: &str| match number.split_once('.') {
+        Some((whole, part)) => {
+            is_number(whole) && part.len() <= 9 && (part.is_empty() || is_number(part))
+        }
+        None => is_number(number),
+    };
+    text.is_empty() || text.strip_suffix('S').is_some_and(seconds)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A list's elements without the blanks around them; an empty text is an empty list.
@@ -473,6 +529,34 @@ mod tests {
             (123_456.0, "123456.0"),
         ] {
             assert_eq!(java_double(number), text);
+        }
+    }
+
+    #[test]
+    fn a_share_group_begins_at_an_end_or_some_time_ago() {
+        for good in [
+            "earliest",
+            "latest",
+            "by_duration:PT1H",
+            "by_duration:p1dt2h3m4.5s",
+            "by_duration:P2D",
+            "by_duration:PT0S",
+        ] {
+            assert_eq!(share_offset_reset("k", good), Ok(()), "{good}");
+        }
+        for bad in [
+            "none",
+            "by_duration:",
+            "by_duration:P",
+            "by_duration:PT",
+            "by_duration:-PT1H",
+            "by_duration:PT-1H",
+            "by_duration:PT1M1H",
+            "by_duration:1H",
+            "by_duration:PT1",
+            "by_duration:P1DT",
+        ] {
+            assert!(share_offset_reset("k", bad).is_err(), "{bad}");
         }
     }
 

@@ -14,10 +14,10 @@ use wire::Bytes;
 use wire::batch::{BatchBuilder, BatchOptions, Codec};
 
 use super::load::{self, ViewChanges};
-use super::{Message, Report, Topics, lag};
+use super::{Message, OFFSETS_TOPIC, Report, Topics, lag, partition_of};
 use crate::clock;
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::{Context, GroupOverrides};
 use crate::topics::Partition;
 
 /// Changes of the view are gathered for this long, or until there are this many: the log has them all, so what a crash takes
@@ -50,7 +50,10 @@ pub(super) async fn run(
         view: ViewChanges::default(),
         view_due: None,
         reported: GroupStats::default(),
+        overrides: Arc::default(),
     };
+    // Before the sessions of the members that were found begin.
+    owner.follow_group_overrides(true);
     owner.shard.loaded(owner.time.now_ms());
     loop {
         // First what is due, so that a flood of requests keeps no member alive and no join waiting.
@@ -181,6 +184,8 @@ struct Owner {
     view_due: Option<Instant>,
     /// What the metrics have counted.
     reported: GroupStats,
+    /// What the shard knows of the settings of groups.
+    overrides: Arc<GroupOverrides>,
 }
 
 impl Owner {
@@ -222,10 +227,38 @@ impl Owner {
 
     fn follow_config(&mut self) {
         let config = self.ctx.config();
-        if !Arc::ptr_eq(&config, &self.config) {
+        let changed = !Arc::ptr_eq(&config, &self.config);
+        if changed {
             self.shard.set_options(config.groups.clone());
             self.config = config;
         }
+        self.follow_group_overrides(changed);
+    }
+
+    /// What is not set for a group is the broker's, so all of it counts anew when that has changed.
+    fn follow_group_overrides(&mut self, broker_changed: bool) {
+        let next = self.ctx.group_overrides();
+        if !broker_changed && Arc::ptr_eq(&next, &self.overrides) {
+            return;
+        }
+        let topics = self.ctx.topics.snapshot();
+        let here = self.partition.log.key().partition;
+        let is_here = |group: &str| {
+            let offsets = topics.named(OFFSETS_TOPIC);
+            offsets.is_some_and(|topic| partition_of(group, topic) == here)
+        };
+        for (group, overrides) in next.iter().filter(|(group, _)| is_here(group)) {
+            let config = self.config.consumer_group(overrides);
+            self.shard.set_group_config(group, Some(config));
+        }
+        for group in self
+            .overrides
+            .keys()
+            .filter(|group| !next.contains_key(*group))
+        {
+            self.shard.set_group_config(group, None);
+        }
+        self.overrides = next;
     }
 
     fn report(&mut self) -> GroupStats {

@@ -1,4 +1,5 @@
-//! AlterConfigs (key 33), v0–v2: the configs of topics and brokers are replaced; what is not named returns to its default.
+//! AlterConfigs (key 33), v0–v2: the configs of a topic, broker, group or client metrics subscription are replaced; what is
+//! not named returns to its default.
 //!
 //! v2 flexible. Superseded by IncrementalAlterConfigs, still sent by older clients (A4).
 
@@ -10,7 +11,8 @@ use wire::messages::alter_configs_response::AlterConfigsResourceResponse;
 use wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
 use crate::apis::{Call, Handler};
-use crate::config_resources::{Refused, Resource};
+use crate::config::alter::Wish;
+use crate::config_resources::{BROKER_LOGGER, Naming, Refused, Resource, unknown_type};
 use crate::context::Context;
 
 pub(crate) struct AlterConfigs;
@@ -22,13 +24,15 @@ impl Handler for AlterConfigs {
     const MAX: i16 = 2;
 
     async fn handle(ctx: &Arc<Context>, call: Call<AlterConfigsRequest>) -> AlterConfigsResponse {
+        let resources = call.request.resources.iter();
+        let naming = Naming::of(resources.map(|one| (one.resource_type, &one.resource_name)));
         let mut responses = Vec::with_capacity(call.request.resources.len());
         for resource in call.request.resources {
             let response = AlterConfigsResourceResponse::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
             responses.push(
-                match replace(ctx, resource, call.request.validate_only).await {
+                match replace(ctx, &naming, resource, call.request.validate_only).await {
                     Ok(()) => response,
                     Err(refused) => response
                         .with_error_code(refused.code.code())
@@ -42,10 +46,15 @@ impl Handler for AlterConfigs {
 
 async fn replace(
     ctx: &Arc<Context>,
+    naming: &Naming,
     resource: AlterConfigsResource,
     validate_only: bool,
 ) -> Result<(), Refused> {
-    let found = Resource::find(ctx, resource.resource_type, &resource.resource_name)?;
+    naming.check(resource.resource_type, &resource.resource_name)?;
+    if resource.resource_type == BROKER_LOGGER {
+        return Err(unknown_type(BROKER_LOGGER));
+    }
+    let found = Resource::to_alter(ctx, resource.resource_type, &resource.resource_name)?;
     let entries: Vec<(String, Option<String>)> = resource
         .configs
         .into_iter()
@@ -56,13 +65,7 @@ async fn replace(
             )
         })
         .collect();
-    let config = ctx.config();
     found
-        .alter(
-            ctx,
-            |overrides| config.replace_topic(overrides, &entries),
-            |scope| config.replace_broker(scope, &entries),
-            validate_only,
-        )
+        .alter(ctx, Wish::Replace(&entries), validate_only)
         .await
 }

@@ -1,4 +1,5 @@
-//! DescribeConfigs (key 32), v1–v4: every config of topics and brokers, with where each value comes from.
+//! DescribeConfigs (key 32), v1–v4: every config of a topic, broker, group or client metrics subscription, and the level of
+//! every logger, with where each value comes from.
 //!
 //! v1 sources and synonyms (KIP-226) · v3 types and documentation (KIP-569) · v4 flexible. Sensitive values are null (A2).
 
@@ -14,7 +15,7 @@ use wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use crate::apis::{Call, Handler};
 use crate::config::describe::Row;
-use crate::config_resources::{Refused, Resource};
+use crate::config_resources::Resource;
 use crate::context::Context;
 
 pub(crate) struct DescribeConfigs;
@@ -71,9 +72,10 @@ fn result(
     let answer = DescribeConfigsResult::default()
         .with_resource_type(resource.resource_type)
         .with_resource_name(resource.resource_name.clone());
-    match rows(ctx, resource.resource_type, &resource.resource_name) {
-        Ok(rows) => {
-            let rows = rows
+    match Resource::to_describe(ctx, resource.resource_type, &resource.resource_name) {
+        Ok(found) => {
+            let rows = found
+                .describe(ctx)
                 .into_iter()
                 .filter(|row| wanted.as_ref().is_none_or(|keys| keys.contains(&row.name)));
             answer.with_configs(rows.map(|row| rendered(row, detail)).collect())
@@ -82,15 +84,6 @@ fn result(
             .with_error_code(refused.code.code())
             .with_error_message(Some(StrBytes::from_string(refused.message))),
     }
-}
-
-fn rows(ctx: &Context, resource_type: i8, name: &str) -> Result<Vec<Row>, Refused> {
-    let config = ctx.config();
-    Ok(match Resource::find(ctx, resource_type, name)? {
-        Resource::Topic(topic) => config.describe_topic(&topic.configs),
-        Resource::ThisBroker => config.describe_broker(),
-        Resource::AllBrokers => config.describe_cluster_default(),
-    })
 }
 
 fn rendered(row: Row, detail: Detail) -> DescribeConfigsResourceResult {

@@ -1,8 +1,8 @@
-//! IncrementalAlterConfigs (key 44), v0–v1: some configs of topics and brokers are set, deleted, or changed as lists (KIP-339).
+//! IncrementalAlterConfigs (key 44), v0–v1: some configs of a topic, broker, group or client metrics subscription are set,
+//! deleted, or changed as lists (KIP-339); levels of loggers are set and deleted (KIP-412).
 //!
 //! v1 flexible. All or nothing for each resource; dynamic configs are in force before the answer leaves (A3).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use wire::messages::incremental_alter_configs_request::AlterableConfig;
@@ -11,8 +11,8 @@ use wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResp
 use wire::{ResponseError, StrBytes};
 
 use crate::apis::{Call, Handler};
-use crate::config::alter::{Alteration, Operation};
-use crate::config_resources::{Refused, Resource};
+use crate::config::alter::{Alteration, Operation, Wish};
+use crate::config_resources::{BROKER_LOGGER, Naming, Refused, Resource};
 use crate::context::Context;
 
 pub(crate) struct IncrementalAlterConfigs;
@@ -27,29 +27,17 @@ impl Handler for IncrementalAlterConfigs {
         ctx: &Arc<Context>,
         call: Call<IncrementalAlterConfigsRequest>,
     ) -> IncrementalAlterConfigsResponse {
-        let mut times: HashMap<(i8, StrBytes), usize> = HashMap::new();
-        for resource in &call.request.resources {
-            *times
-                .entry((resource.resource_type, resource.resource_name.clone()))
-                .or_default() += 1;
-        }
+        let resources = call.request.resources.iter();
+        let naming = Naming::of(resources.map(|one| (one.resource_type, &one.resource_name)));
         let mut responses = Vec::with_capacity(call.request.resources.len());
         for resource in call.request.resources {
             let (kind, name) = (resource.resource_type, resource.resource_name);
-            let altered = if times.get(&(kind, name.clone())) == Some(&1) {
-                alter(
-                    ctx,
-                    kind,
-                    &name,
-                    resource.configs,
-                    call.request.validate_only,
-                )
-                .await
-            } else {
-                Err(Refused::new(
-                    ResponseError::InvalidRequest,
-                    "Each resource must appear at most once.",
-                ))
+            let altered = match naming.check(kind, &name) {
+                Ok(()) => {
+                    let validate_only = call.request.validate_only;
+                    alter(ctx, kind, &name, resource.configs, validate_only).await
+                }
+                Err(refused) => Err(refused),
             };
             let response = AlterConfigsResourceResponse::default()
                 .with_resource_type(kind)
@@ -72,28 +60,26 @@ async fn alter(
     configs: Vec<AlterableConfig>,
     validate_only: bool,
 ) -> Result<(), Refused> {
-    let resource = Resource::find(ctx, resource_type, name)?;
+    let resource = Resource::to_alter(ctx, resource_type, name)?;
     let alterations: Vec<Alteration> = configs
         .into_iter()
-        .map(alteration)
+        .map(|config| alteration(resource_type, config))
         .collect::<Result<_, _>>()?;
-    let config = ctx.config();
     resource
-        .alter(
-            ctx,
-            |overrides| config.alter_topic(overrides, &alterations),
-            |scope| config.alter_broker(scope, &alterations),
-            validate_only,
-        )
+        .alter(ctx, Wish::Alter(&alterations), validate_only)
         .await
 }
 
-fn alteration(config: AlterableConfig) -> Result<Alteration, Refused> {
+fn alteration(resource_type: i8, config: AlterableConfig) -> Result<Alteration, Refused> {
     let operation = Operation::from_wire(config.config_operation).ok_or_else(|| {
-        Refused::new(
-            ResponseError::InvalidRequest,
-            format!("Unknown operation {}", config.config_operation),
-        )
+        let number = config.config_operation;
+        let message = match resource_type {
+            BROKER_LOGGER => format!(
+                "Unknown operation type {number} is not allowed for the BROKER_LOGGER resource"
+            ),
+            _ => format!("Unknown operation {number}"),
+        };
+        Refused::new(ResponseError::InvalidRequest, message)
     })?;
     Ok(Alteration {
         name: config.name.to_string(),

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use broker::config::{Config, LoadError, Sources};
-use broker::{Broker, Embedding, SetLogFilter};
+use broker::{Broker, Embedding, LogFilter};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -47,12 +48,12 @@ pub(crate) struct BrokerArgs {
 )]
 pub(crate) fn run(args: BrokerArgs) -> anyhow::Result<Outcome> {
     let began = Instant::now();
-    let set_log_filter = logging::start(args.log_format)?;
+    let log_filter = logging::start(args.log_format)?;
     let temporary = args.dev.then(TemporaryFolder::create).transpose()?;
     let config = load(&args, temporary.as_ref())?;
     raise_open_files();
     let runtime = runtime()?;
-    let stopped = runtime.block_on(serve(config, set_log_filter, args.log_format, began));
+    let stopped = runtime.block_on(serve(config, log_filter, args.log_format, began));
     // Nothing of the broker is left but what a failed or interrupted start was doing, and that may be long.
     runtime.shutdown_background();
     stopped.map(|()| Outcome::Done)
@@ -132,14 +133,14 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 async fn serve(
     config: Config,
-    set_log_filter: SetLogFilter,
+    log_filter: Arc<LogFilter>,
     format: LogFormat,
     began: Instant,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let data = config.store.dirs.clone();
     let embedding = Embedding {
-        set_log_filter: Some(set_log_filter),
+        log_filter: Some(log_filter),
         ..Embedding::default()
     };
     let broker = tokio::select! {
