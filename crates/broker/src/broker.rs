@@ -61,7 +61,8 @@ pub struct BoundListener {
 /// What the embedding program lends the broker.
 #[derive(Clone, Default)]
 pub struct Embedding {
-    /// Where metrics are registered; a registry of its own by default.
+    /// Where metrics are registered; a registry of its own by default. What is read only when somebody looks (offsets, sizes,
+    /// lag) is on the admin listener's page alone.
     pub registry: Option<Registry>,
     /// The live log filter, which `/log-level` and the broker loggers of Kafka's protocol show and change.
     pub log_filter: Option<Arc<LogFilter>>,

@@ -69,7 +69,7 @@ struct ApiPlan {
 /// What clients send. Built on first use, about 200 short lists, and constant from then on.
 pub(super) static REQUEST_PLANS: LazyLock<Plans> = LazyLock::new(|| Plans::new(REQUESTS));
 
-/// What brokers answer; a broker that asks no other broker never builds it.
+/// What brokers answer.
 pub(super) static RESPONSE_PLANS: LazyLock<Plans> = LazyLock::new(|| Plans::new(RESPONSES));
 
 impl Plans {
