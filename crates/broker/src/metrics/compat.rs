@@ -18,6 +18,7 @@ use crate::groups::lag::{GroupRow, PartitionLag, TopicLag};
 pub(super) struct Sources<'a> {
     pub(super) ctx: &'a Context,
     pub(super) image: &'a ClusterImage,
+    pub(super) is_controller: bool,
     pub(super) survey: &'a Survey,
     pub(super) groups: &'a [GroupRow],
     pub(super) disk: Option<DiskTraffic>,
@@ -40,10 +41,6 @@ impl Sources<'_> {
         }
         self.group_totals(page);
         self.group_partitions(page);
-    }
-
-    fn is_controller(&self) -> bool {
-        self.image.controller == Some(self.ctx.node_id)
     }
 
     /// Without a label for all topics, as Kafka has it, and with one for each.
@@ -129,7 +126,7 @@ impl Sources<'_> {
     }
 
     fn controller(&self, page: &mut Page) {
-        let is_controller = self.is_controller();
+        let is_controller = self.is_controller;
         page.gauge(
             "kafka_controller_kafkacontroller_activecontrollercount",
             "1 on the controller, 0 elsewhere (Strimzi Kafka, its alerts).",
@@ -264,7 +261,7 @@ impl Sources<'_> {
 
     /// Told by one broker for all of them.
     fn cluster(&self, page: &mut Page) {
-        if !self.is_controller() {
+        if !self.is_controller {
             return;
         }
         page.gauge(

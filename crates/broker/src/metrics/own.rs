@@ -5,6 +5,33 @@ use super::survey::{Survey, TopicRow};
 use crate::config::MetricsLevel;
 use crate::groups::lag::GroupRow;
 
+/// Whether everything that should be served is, at any level.
+pub(super) fn health(page: &mut Page, survey: &Survey, is_controller: bool) {
+    let sums = survey.sums;
+    page.gauge(
+        "tidewater_controller_active",
+        "1 on the broker that is controller, 0 elsewhere.",
+    )
+    .value(u8::from(is_controller));
+    page.gauge("tidewater_partitions_led", "Partitions led by this broker.")
+        .value(sums.led);
+    page.gauge(
+        "tidewater_partitions_offline",
+        "Partitions of the cluster that nobody can read or write; told by the controller.",
+    )
+    .value(if is_controller { sums.offline } else { 0 });
+    page.gauge(
+        "tidewater_partitions_under_replicated",
+        "Partitions led here with fewer replicas in sync than there are.",
+    )
+    .value(sums.under_replicated);
+    page.gauge(
+        "tidewater_partitions_under_min_isr",
+        "Partitions led here with fewer replicas in sync than min.insync.replicas.",
+    )
+    .value(sums.under_min_isr);
+}
+
 /// What topics are and have, at this level.
 pub(super) fn topics(page: &mut Page, survey: &Survey, level: MetricsLevel) {
     if level < MetricsLevel::Topic {

@@ -54,12 +54,16 @@ fn serving(
     if let Some(disk) = disk {
         disk.write(&mut page);
     }
+    let image = ctx.image();
+    let is_controller = image.controller == Some(ctx.node_id);
+    own::health(&mut page, &survey, is_controller);
     own::topics(&mut page, &survey, options.topic_level);
     own::groups(&mut page, groups, options.group_level);
     if options.kafka_compat {
         let sources = compat::Sources {
             ctx,
-            image: &ctx.image(),
+            image: &image,
+            is_controller,
             survey: &survey,
             groups,
             disk,

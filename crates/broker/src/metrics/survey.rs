@@ -97,6 +97,8 @@ fn topic_row(node_id: i32, topic: &Topic, level: MetricsLevel, sums: &mut Sums) 
     };
     let in_sync_min = usize::try_from(topic.settings.min_insync_replicas).unwrap_or(1);
     for (index, state) in (0..).zip(&topic.image.partitions) {
+        // No more than there are can be asked for (`Partition.effectiveMinIsr`).
+        let in_sync_min = in_sync_min.min(state.replicas.len());
         let here = topic.partition(index);
         sums.add(node_id, state, here, in_sync_min);
         let Some(partition) = here else { continue };
