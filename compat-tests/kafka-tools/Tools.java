@@ -40,19 +40,18 @@ public final class Tools {
         Map.entry("kafka-cluster", "org.apache.kafka.tools.ClusterTool"),
         Map.entry("kafka-features", "org.apache.kafka.tools.FeatureCommand"));
 
+    /** Of the command that runs: what it wrote, and how it ended if it did. */
+    private static ByteArrayOutputStream written;
+    private static String writtenAtExit;
+    private static Integer exitCode;
+
     private final String bootstrap;
     private final Path dir;
     private final PrintStream transcript = System.out;
     private final Map<String, Joined> members = new HashMap<>();
 
-    /** An Error, so that the tools' own `catch (Exception)` lets it through. */
-    private static final class Exited extends Error {
-        final int code;
-
-        Exited(int code) {
-            this.code = code;
-        }
-    }
+    /** Ends a tool where its process would have ended. Some tools catch even that and go on: what they do then is not part of it. */
+    private static final class Exited extends Error {}
 
     private record Command(String name, List<String> words, List<String> input) {}
 
@@ -62,12 +61,8 @@ public final class Tools {
     }
 
     public static void main(String[] args) throws Exception {
-        Exit.setExitProcedure((code, message) -> {
-            throw new Exited(code);
-        });
-        Exit.setHaltProcedure((code, message) -> {
-            throw new Exited(code);
-        });
+        Exit.setExitProcedure((code, message) -> exit(code));
+        Exit.setHaltProcedure((code, message) -> exit(code));
         // What a tool would do at the end of its process: this one goes on.
         Exit.setShutdownHookAdder((name, hook) -> {});
         Tools tools = new Tools(args[0], Path.of(args[2]));
@@ -75,6 +70,14 @@ public final class Tools {
             tools.run(command);
         }
         Runtime.getRuntime().halt(0);
+    }
+
+    private static void exit(int code) {
+        if (exitCode == null) {
+            exitCode = code;
+            writtenAtExit = written.toString(StandardCharsets.UTF_8);
+        }
+        throw new Exited();
     }
 
     private static List<Command> script(Path path) throws IOException {
@@ -101,26 +104,29 @@ public final class Tools {
     }
 
     private void run(Command command) throws IOException {
-        ByteArrayOutputStream written = new ByteArrayOutputStream();
+        written = new ByteArrayOutputStream();
+        exitCode = null;
         PrintStream out = new PrintStream(written, true, StandardCharsets.UTF_8);
         System.setOut(out);
         System.setErr(out);
         System.setIn(new ByteArrayInputStream((String.join("\n", command.input()) + "\n").getBytes(StandardCharsets.UTF_8)));
-        int code = 0;
         try {
             perform(command);
+            exit(0);
         } catch (Exited exited) {
-            code = exited.code;
+            // As a tool should.
         } catch (Throwable thrown) {
-            code = 1;
-            out.println("thrown: " + thrown);
+            if (exitCode == null) {
+                out.println("thrown: " + thrown);
+                exitCode = 1;
+                writtenAtExit = written.toString(StandardCharsets.UTF_8);
+            }
         }
-        out.flush();
         transcript.println("$ " + command.name() + " " + String.join(" ", command.words()));
-        for (String line : written.toString(StandardCharsets.UTF_8).split("\n")) {
+        for (String line : writtenAtExit.split("\n")) {
             transcript.println("  " + line);
         }
-        transcript.println("  exit code " + code);
+        transcript.println("  exit code " + exitCode);
         transcript.flush();
     }
 

@@ -28,4 +28,7 @@ echo "client kafka-tools $(basename "$libs"/kafka-tools-[0-9]*.jar .jar)"
 under_test=${BROKER:-tidewater}
 BROKER=apache-kafka transcript reference || die "the script did not end at Apache Kafka"
 BROKER=$under_test transcript ours || die "the script did not end at $under_test"
-python3 "$here/compare.py" "$scratch/reference.txt" "$scratch/ours.txt" "$here/expected-differences"
+# Kafka differs in nothing from itself: that holds the script and what is not compared to account.
+expected=$here/expected-differences
+[ "$under_test" = tidewater ] || expected=/dev/null
+python3 "$here/compare.py" "$scratch/reference.txt" "$scratch/ours.txt" "$expected"
