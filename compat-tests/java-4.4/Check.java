@@ -33,19 +33,34 @@ final class Check {
 
     private Check() {}
 
+    /** How a step ended; `error` is null if it is as it should be. */
+    record Outcome(String name, Exception error) {}
+
     static void step(String name, Step step) {
+        report(attempt(name, step));
+    }
+
+    static Outcome attempt(String name, Step step) {
         try {
             step.run();
+            return new Outcome(name, null);
+        } catch (Exception error) {
+            return new Outcome(name, error);
+        }
+    }
+
+    static void report(Outcome outcome) {
+        if (outcome.error() == null) {
             passed++;
-            System.out.println("ok " + name);
-        } catch (Skip skip) {
+            System.out.println("ok " + outcome.name());
+        } else if (outcome.error() instanceof Skip skip) {
             skipped++;
-            System.out.println("skip " + name + ": " + skip.getMessage());
-        } catch (Exception wrong) {
+            System.out.println("skip " + outcome.name() + ": " + skip.getMessage());
+        } else {
             failed++;
-            System.out.println("FAIL " + name + ": " + oneLine(cause(wrong)));
+            System.out.println("FAIL " + outcome.name() + ": " + oneLine(cause(outcome.error())));
             if (!KEEP_GOING) {
-                throw new Wrong(name);
+                throw new Wrong(outcome.name());
             }
         }
     }

@@ -1,9 +1,10 @@
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import org.apache.kafka.clients.admin.AdminClient;
 
 /** The common list of steps (README.md one folder up) with Kafka's own Java clients. One program for all their versions. */
@@ -72,39 +73,52 @@ public final class Compat {
         Check.step("error-bad-config", errors::badConfig);
     }
 
+    /** Groups mostly wait for their brokers: those of the new protocol live beside those of the classic one, and are told of after them. */
     private void groups() {
-        // The broker gives up a member of the new protocol after 45 s: that runs beside all other steps.
-        CompletableFuture<Void> crash = Api.HAS_NEXT_GENERATION
-            ? background(() -> new GroupSteps(cluster, "consumer", "next-crash").crash()) : null;
+        GroupSteps next = new GroupSteps(cluster, "consumer", "next");
+        CompletableFuture<List<Check.Outcome>> nextGeneration = CompletableFuture.supplyAsync(() -> attempt(nextGeneration(next)));
+        CompletableFuture<List<Check.Outcome>> crash = CompletableFuture.supplyAsync(() -> attempt(!Api.HAS_NEXT_GENERATION ? Map.of()
+            : Map.of("next-crash", new GroupSteps(cluster, "consumer", "next-crash")::crash)));
         GroupSteps classic = new GroupSteps(cluster, "classic", "group");
         Check.step("group-consume", classic::consume);
         Check.step("group-resume", classic::resume);
-        groups("group-", "error-", classic);
+        Check.step("group-commit-metadata", classic::commitMetadata);
+        Check.step("group-join", classic::join);
+        Check.step("group-leave", classic::leave);
+        groups("group-", "error-", classic).forEach(Check::step);
         Check.step("group-crash", new GroupSteps(cluster, "classic", "group-crash")::crash);
-        GroupSteps next = new GroupSteps(cluster, "consumer", "next");
-        Check.step("group-next-generation", next::nextGeneration);
-        if (Api.HAS_NEXT_GENERATION) {
-            groups("next-", "next-error-", next);
-            Check.step("next-crash", () -> join(crash));
-        }
+        nextGeneration.join().forEach(Check::report);
+        crash.join().forEach(Check::report);
     }
 
-    /** The steps of a group that has one member. */
-    private static void groups(String prefix, String error, GroupSteps group) {
-        Check.step(prefix + "commit-metadata", group::commitMetadata);
-        if (prefix.equals("group-")) {
-            Check.step("group-join", group::join);
-            Check.step("group-leave", group::leave);
+    private static Map<String, Check.Step> nextGeneration(GroupSteps next) {
+        Map<String, Check.Step> steps = new LinkedHashMap<>(Map.of("group-next-generation", next::nextGeneration));
+        if (Api.HAS_NEXT_GENERATION) {
+            steps.put("next-commit-metadata", next::commitMetadata);
+            steps.putAll(groups("next-", "next-error-", next));
         }
-        Check.step(prefix + "seek-time", group::seekTime);
-        Check.step(prefix + "static", group::staticMember);
-        Check.step(prefix + "pattern", group::pattern);
-        Check.step(prefix + "describe", group::describe);
-        Check.step(prefix + "alter-offsets", group::alterOffsets);
-        Check.step(prefix + "delete-offsets", group::deleteOffsets);
-        Check.step(prefix + "delete", group::delete);
-        Check.step(error + "no-offset", group::noOffset);
-        Check.step(error + "fenced-member", group::fencedMember);
+        return steps;
+    }
+
+    /** The steps of a group that has one member, in order. */
+    private static Map<String, Check.Step> groups(String prefix, String error, GroupSteps group) {
+        Map<String, Check.Step> steps = new LinkedHashMap<>();
+        steps.put(prefix + "seek-time", group::seekTime);
+        steps.put(prefix + "static", group::staticMember);
+        steps.put(prefix + "pattern", group::pattern);
+        steps.put(prefix + "describe", group::describe);
+        steps.put(prefix + "alter-offsets", group::alterOffsets);
+        steps.put(prefix + "delete-offsets", group::deleteOffsets);
+        steps.put(prefix + "delete", group::delete);
+        steps.put(error + "no-offset", group::noOffset);
+        steps.put(error + "fenced-member", group::fencedMember);
+        return steps;
+    }
+
+    private static List<Check.Outcome> attempt(Map<String, Check.Step> steps) {
+        List<Check.Outcome> outcomes = new ArrayList<>();
+        steps.forEach((name, step) -> outcomes.add(Check.attempt(name, step)));
+        return outcomes;
     }
 
     private void admin() {
@@ -115,21 +129,5 @@ public final class Compat {
         Check.step("admin-quotas", admin::quotas);
         // After admin-list-offsets, as it moves the start of a log.
         Check.step("delete-records", new ErrorSteps(cluster)::deleteRecords);
-    }
-
-    private static CompletableFuture<Void> background(Check.Step step) {
-        return CompletableFuture.runAsync(() -> {
-            try {
-                step.run();
-            } catch (RuntimeException error) {
-                throw error;
-            } catch (Exception error) {
-                throw new CompletionException(error);
-            }
-        });
-    }
-
-    private static void join(CompletableFuture<Void> step) throws Exception {
-        step.get();
     }
 }

@@ -180,7 +180,7 @@ final class GroupSteps {
         first.commit();
     }
 
-    /** With a group of its own, as the new protocol's session takes 45 s and other steps can be done meanwhile. */
+    /** With a group of its own, so that other steps can be done meanwhile: the session of the new protocol takes 45 s. */
     void crash() throws Exception {
         cluster.create(topic, Cluster.PARTITIONS, Map.of());
         try (Member survivor = member("survivor", group); Victim victim = new Victim(protocol, group, topic)) {

@@ -26,7 +26,8 @@ final class RecordSteps {
         try (KafkaProducer<byte[], byte[]> producer = Cluster.producer(settings)) {
             List<Future<RecordMetadata>> sent = new ArrayList<>();
             for (int i = 0; i < Records.COUNT; i++) {
-                sent.add(producer.send(new ProducerRecord<>(topic, i % Cluster.PARTITIONS, Records.timestamp(i), Records.key(i), Records.value(i), Records.headers(i))));
+                sent.add(producer.send(new ProducerRecord<>(topic, i % Cluster.PARTITIONS, Records.timestamp(i), Records.key(i),
+                    Records.value(i), Records.headers(i))));
             }
             producer.flush();
             for (int i = 0; i < Records.COUNT; i++) {
@@ -110,7 +111,8 @@ final class RecordSteps {
         for (String kind : List.of("none", "gzip", "zstd")) {
             Check.equal("offset at a record's time", 10L, Api.atTime(cluster.admin, first(kind), Records.timestamp(30)).offset());
             Check.equal("offset between two records", 11L, Api.atTime(cluster.admin, first(kind), Records.timestamp(30) + 1).offset());
-            Check.equal("timestamp found", Records.timestamp(33), Api.atTime(cluster.admin, first(kind), Records.timestamp(30) + 1).timestamp());
+            Check.equal("timestamp found", Records.timestamp(33),
+                Api.atTime(cluster.admin, first(kind), Records.timestamp(30) + 1).timestamp());
             Check.equal("offset before all", 0L, Api.atTime(cluster.admin, first(kind), 1).offset());
             Check.equal("offset of the latest time", (long) Records.LATEST / Cluster.PARTITIONS,
                 Api.atTime(cluster.admin, first(kind), Records.timestamp(Records.LATEST)).offset());
