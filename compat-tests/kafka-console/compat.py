@@ -6,44 +6,27 @@ partition; kafka-configs is no part of the kafka-tools package.
 import json
 import os
 import re
-import subprocess
 import tempfile
 
-from steps import (BOOTSTRAP, DEADLINE_S, INVALID_PARTITIONS, INVALID_REPLICATION, INVALID_TIMESTAMP,
-                   INVALID_TOPIC, MESSAGE_TOO_LARGE, OFFSET_OUT_OF_RANGE, TOPIC_EXISTS, UNKNOWN_TOPIC, Client, Record,
-                   Refused, equal, refused)
+from group_steps import ConsoleGroups
+from steps import INVALID_PARTITIONS, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, UNKNOWN_TOPIC, Client, Record, equal, refused
+from tool import raise_if_named, tool
 
-ERRORS = {
-    "OffsetOutOfRange": OFFSET_OUT_OF_RANGE, "does not exist as expected": UNKNOWN_TOPIC,
-    "RecordTooLargeException": MESSAGE_TOO_LARGE, "InvalidTopicException": INVALID_TOPIC,
-    "InvalidTimestampException": INVALID_TIMESTAMP, "TopicExistsException": TOPIC_EXISTS,
-    "InvalidPartitionsException": INVALID_PARTITIONS, "InvalidReplicationFactorException": INVALID_REPLICATION,
-}
 NULL = "NULL"
 
 
-def raise_if_named(text):
-    for words, code in ERRORS.items():
-        if words in text:
-            raise Refused(code, text)
-
-
-def tool(name, *words, data=None):
-    command = [*os.environ["TOOL_JAVA"].split("\n"), f"org.apache.kafka.tools.{name}", "--bootstrap-server", BOOTSTRAP]
-    done = subprocess.run([*command, *map(str, words)], input=data, capture_output=True, timeout=4 * DEADLINE_S, check=False)
-    # The console tools report what was refused on their log alone, and end with 0.
-    raise_if_named(done.stderr.decode())
-    if done.returncode:
-        raise Refused(-1, done.stderr.decode() + done.stdout.decode(errors="replace"))
-    return done.stdout.decode()
-
-
-class Console(Client):
+class Console(ConsoleGroups, Client):
     name = "kafka-console"
     spread = 1
     sets_timestamps = False
     cannot = {"alter-config": "kafka-configs is no part of the kafka-tools package",
-              "error-bad-config": "kafka-topics itself refuses what it does not understand"}
+              "error-bad-config": "kafka-topics itself refuses what it does not understand",
+              "admin-configs": "kafka-configs is no part of the kafka-tools package",
+              "admin-quotas": "kafka-configs is no part of the kafka-tools package",
+              "group-commit-metadata": "the tools neither write nor show it",
+              "group-seek-time": "a console consumer in a group does not seek",
+              "group-static": "nobody shows whether the others noticed",
+              "error-fenced-member": "a console consumer commits in its own time"}
     TOPIC_CONFIGS = {"retention.ms": "7200000", "max.message.bytes": "200000"}
 
     def version(self):
@@ -158,6 +141,17 @@ class Console(Client):
     def invalid_partitions(self):
         # kafka-topics itself refuses to ask for 0 partitions.
         refused(INVALID_PARTITIONS, "grow to 1", self.grow, self.main, 1)
+
+    def log_dirs(self):
+        told = json.loads(tool("LogDirsCommand", "--describe").splitlines()[-1])
+        places = [(part["partition"].rsplit("-", 1), part["size"]) for broker in told["brokers"]
+                  for path in broker["logDirs"] for part in path["partitions"]]
+        return {(topic, int(partition)): size for (topic, partition), size in places}
+
+    def ends(self, topic):
+        first, last = (dict(line.rsplit(":", 2)[1:] for line in tool("GetOffsetShell", "--topic", topic, "--time", time).split())
+                       for time in (-2, -1))
+        return {int(partition): (int(first[partition]), int(last[partition])) for partition in first}
 
 
 Console().main_loop()
