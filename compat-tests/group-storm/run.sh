@@ -6,9 +6,7 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/../lib/common.sh"
 source "$here/../lib/broker.sh"
-command -v go > /dev/null || PATH=$PATH:/usr/local/go/bin
-command -v go > /dev/null || die "Go 1.26 or later is missing"
-(cd "$here" && go build -o "$cache/group-storm" .) || exit 1
+program=$(go_program "$here") || exit 1
 # A member has about four connections, and both ends of each are on this machine.
 ulimit -n "$(ulimit -Hn)"
 
@@ -23,14 +21,14 @@ while [ $# -gt 0 ]; do
 done
 flags+=(--seed "${seed:-$(date +%s%N)}")
 
-[ -z "${BOOTSTRAP:-}" ] || exec "$cache/group-storm" "${flags[@]}"
+[ -z "${BOOTSTRAP:-}" ] || exec "$program" "${flags[@]}"
 failed=0
 for BROKER in "${brokers[@]}"; do
   scratch=$(mktemp -d)
   trap 'broker_kill; rm -rf "$scratch"' EXIT
   say "== $BROKER"
   broker_start "$scratch/data" "$(free_port)" "$scratch/broker.log" || exit 1
-  BROKER_PID=$broker_pid "$cache/group-storm" "${flags[@]}" || failed=1
+  BROKER_PID=$broker_pid "$program" "${flags[@]}" || failed=1
   broker_kill
   rm -rf "$scratch"
 done

@@ -59,6 +59,17 @@ python_venv() {
   printf '%s\n' "$venv/bin/python"
 }
 
+# go_program FOLDER: builds the folder's Go program and prints where it is; Go keeps modules and builds in caches of its own.
+go_program() {
+  local program
+  program=$cache/$(basename "$1")
+  command -v go > /dev/null || PATH=$PATH:/usr/local/go/bin
+  command -v go > /dev/null || die "Go 1.26 or later is missing"
+  say "building $(basename "$1")'s program (modules through the Go module proxy)"
+  (cd "$1" && go build -o "$program" .) >&2 || return 1
+  printf '%s\n' "$program"
+}
+
 # free_port: a port nobody listens on now, below the range the kernel hands out to outgoing connections.
 free_port() {
   local port

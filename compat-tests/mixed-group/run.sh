@@ -2,12 +2,10 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/../lib/common.sh"
-command -v go > /dev/null || PATH=$PATH:/usr/local/go/bin
-command -v go > /dev/null || die "Go 1.26 or later is missing"
 need javac default-jdk-headless
 # The versions are those of the clients' own folders.
 java=$(maven_libs "$here/../java-4.4")
 python=$(python_venv "$here/../confluent-kafka")
-(cd "$here" && go build -o "$cache/mixed-group" .)
-PYTHONDONTWRITEBYTECODE=1 exec "$python" "$here/mixed.py" "$java/*" "$cache/mixed-group" \
+program=$(go_program "$here")
+PYTHONDONTWRITEBYTECODE=1 exec "$python" "$here/mixed.py" "$java/*" "$program" \
   "kafka-clients 4.4.0, librdkafka $("$python" -c 'import confluent_kafka; print(confluent_kafka.libversion()[0])'), franz-go v1.22.2"

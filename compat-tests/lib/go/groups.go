@@ -244,7 +244,7 @@ func (s *Suite) groupPattern() error {
 	if err != nil {
 		return err
 	}
-	if err = c.reads("the first topic", 0, 30, m); err != nil {
+	if err = first(func() error { return c.reads("the first topic", 0, 30, m) }, m.Commit); err != nil {
 		return err
 	}
 	later, err := s.crew("pattern-2", 30)

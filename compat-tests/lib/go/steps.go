@@ -121,12 +121,16 @@ type Log interface {
 	DeleteRecords(topic string, partition int32, before int64) (int64, error)
 }
 
+// Blurring is a client that reads null and empty as the same; what it writes is not blurred.
+type Blurring interface{ ReadsNullAsEmpty() }
+
 // Suite runs the steps of one client.
 type Suite struct {
 	Client
 	name, run, main         string
 	baseMs                  int64
 	created                 []string
+	blurs                   bool
 	passed, failed, skipped int
 }
 
@@ -143,6 +147,7 @@ func Run(client Client) {
 	name, version := client.Identity()
 	run := fmt.Sprintf("compat-%s-%x", name, time.Now().UnixNano())
 	s := &Suite{Client: client, name: name, run: run, main: run + "-main", baseMs: time.Now().UnixMilli() - 600_000}
+	_, s.blurs = client.(Blurring)
 	fmt.Println("client", name, version)
 	s.logSteps()
 	s.groupSteps()
