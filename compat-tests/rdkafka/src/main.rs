@@ -3,12 +3,16 @@
 // The rule is the broker's, whose clock is injected; this is another program.
 #![allow(clippy::disallowed_methods)]
 
+mod groups;
+mod member;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::error::Error;
 use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -51,7 +55,12 @@ struct Suite {
 }
 
 fn main() -> ExitCode {
-    let bootstrap = env::var("BOOTSTRAP").unwrap_or_else(|_| "127.0.0.1:9092".to_owned());
+    if let [_, word, group, topic] = &env::args().collect::<Vec<_>>()[..]
+        && word == "member"
+    {
+        return member::child(group, topic);
+    }
+    let bootstrap = bootstrap();
     let now_ms = now_ms();
     let mut suite = Suite {
         admin: ClientConfig::new()
@@ -77,6 +86,10 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+fn bootstrap() -> String {
+    env::var("BOOTSTRAP").unwrap_or_else(|_| "127.0.0.1:9092".to_owned())
 }
 
 impl Suite {
@@ -138,6 +151,7 @@ impl Suite {
         self.step("error-invalid-name", |s| s.invalid_name());
         self.step("error-bad-config", |s| s.bad_config());
         self.step("delete-records", |s| s.delete_records());
+        self.group_steps();
         self.step("delete-topics", |s| {
             s.created.iter().try_for_each(|topic| Ok(s.delete(topic)?))
         });
@@ -396,25 +410,27 @@ impl Suite {
 
     fn write(&mut self, kind: &str, settings: &[(&str, &str)]) -> Outcome {
         let topic = self.make(kind, PARTITIONS, &[])?;
+        let offsets = self.fill(&topic, settings, 0..COUNT)?;
+        if kind == "acks0" {
+            // Nobody tells the producer an offset.
+            return Ok(());
+        }
+        equal("offsets", expected_offsets(0..COUNT), offsets)
+    }
+
+    /// Writes the records of a range to where they belong; the offsets it was told.
+    fn fill(
+        &self,
+        topic: &str,
+        settings: &[(&str, &str)],
+        range: Range<usize>,
+    ) -> Result<Vec<i64>, KafkaError> {
         let record = |i| Produced {
             partition: (i % PARTITIONS) as i32,
             timestamp: Some(self.timestamp(i)),
             fields: fields(i),
         };
-        let offsets = self.produce(
-            &topic,
-            settings,
-            &(0..COUNT).map(record).collect::<Vec<_>>(),
-        )?;
-        if kind == "acks0" {
-            // Nobody tells the producer an offset.
-            return Ok(());
-        }
-        equal(
-            "offsets",
-            (0..COUNT).map(|i| (i / PARTITIONS) as i64).collect(),
-            offsets,
-        )
+        self.produce(topic, settings, &range.map(record).collect::<Vec<_>>())
     }
 
     fn consumer(&self) -> BaseConsumer {
@@ -766,6 +782,10 @@ const TOPIC_CONFIGS: [(&str, &str); 3] = [
     ("cleanup.policy", "delete"),
 ];
 
+fn expected_offsets(range: Range<usize>) -> Vec<i64> {
+    range.map(|i| (i / PARTITIONS) as i64).collect()
+}
+
 struct Produced {
     partition: i32,
     timestamp: Option<i64>,
@@ -898,7 +918,16 @@ fn refused<T: Debug>(what: &str, expected: Code, result: Result<T, KafkaError>) 
 
 /// Metadata may trail the controller's answer; the change itself must come.
 fn until<T: PartialEq + Debug>(what: &str, expected: &T, actual: impl Fn() -> T) -> Outcome {
-    let end = Instant::now() + DEADLINE;
+    until_within(DEADLINE, what, expected, actual)
+}
+
+fn until_within<T: PartialEq + Debug>(
+    limit: Duration,
+    what: &str,
+    expected: &T,
+    actual: impl Fn() -> T,
+) -> Outcome {
+    let end = Instant::now() + limit;
     loop {
         let last = actual();
         if last == *expected || Instant::now() > end {
