@@ -424,6 +424,29 @@ async fn a_member_that_falls_silent_is_removed_when_its_session_ends() {
 }
 
 #[tokio::test]
+async fn a_request_that_comes_after_a_session_ended_finds_the_member_gone() {
+    let mut broker = broker().await;
+    broker.set("group.min.session.timeout.ms", "1");
+    broker.restart().await;
+    let mut client = broker.client().await;
+    loaded(&mut client).await;
+    // The moment between a session's end and the timer that tells of it is short: many tries, or none meets it.
+    for session_ms in 20..60 {
+        let mut member = Member::new(&broker, "g").await;
+        let join = member.join_request(session_ms);
+        member.id = member.client.call(&join).await.member_id;
+        let join = member.join_request(session_ms);
+        member.generation = member.client.call(&join).await.generation_id;
+        let me = member.id.clone();
+        assert_eq!(member.sync(&[(&me, "all")]).await.error_code, 0);
+        // The broker shares this thread, so its timer has not run when the request is there.
+        std::thread::sleep(Duration::from_millis(u64::from(session_ms.unsigned_abs())));
+        let deleted = delete_group(&mut client, "g").await;
+        assert_eq!(deleted, 0, "a session of {session_ms} ms");
+    }
+}
+
+#[tokio::test]
 async fn what_a_group_refuses_is_said_in_the_codes_clients_act_on() {
     let broker = broker().await;
     let mut member = Member::new(&broker, "g").await;

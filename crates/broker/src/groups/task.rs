@@ -56,20 +56,17 @@ pub(super) async fn run(
     owner.follow_group_overrides(true);
     owner.shard.loaded(owner.time.now_ms());
     loop {
-        // First what is due, so that a flood of requests keeps no member alive and no join waiting.
-        if owner
-            .shard
-            .next_deadline()
-            .is_some_and(|at| at <= owner.time.now_ms())
-        {
-            owner.tick().await;
-        }
+        owner.catch_up().await;
         let wake = owner.wake_at();
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             message = messages.recv() => match message {
-                Some(message) => owner.take(message).await,
+                Some(message) => {
+                    // What ran out while nothing came is earlier than what comes now, even if the timer has yet to say so.
+                    owner.catch_up().await;
+                    owner.take(message).await;
+                }
                 None => break,
             },
             () = sleep_until(wake) => owner.keep_view(false).await,
@@ -270,7 +267,12 @@ impl Owner {
         stats
     }
 
-    async fn tick(&mut self) {
+    /// Does what is due before anything else, so that a flood of requests keeps no member alive and no join waiting.
+    async fn catch_up(&mut self) {
+        let due = self.shard.next_deadline();
+        if due.is_none_or(|at| at > self.time.now_ms()) {
+            return;
+        }
         self.follow_config();
         let topics = Topics(self.ctx.topics.snapshot());
         let decision = self.shard.tick(self.time.now_ms(), &topics);
