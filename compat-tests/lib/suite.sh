@@ -38,9 +38,14 @@ suite_run() {
     suite_judge "$test" "$result" "$detail"
     [ "$result${KEEP_GOING:-}" != fail ] || [ "$suite_failed" = 0 ] || break
   done < <(
+    # A line in the pipe is leave to run one more.
+    mkfifo "$suite_logs/leave"
+    exec 9<> "$suite_logs/leave"
+    rm "$suite_logs/leave"
+    seq "${JOBS:-2}" >&9
     for item; do
-      while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-2}" ]; do wait -n; done
-      "$command" "$item" &
+      read -r -u 9
+      { "$command" "$item" 9>&-; echo >&9; } &
     done
     wait
   )

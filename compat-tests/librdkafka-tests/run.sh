@@ -39,7 +39,9 @@ export KAFKA_PATH=$suite_logs/kafka
 mkdir -p "$KAFKA_PATH/bin"
 ln -sfn "$libs" "$KAFKA_PATH/libs"
 printf '#!/bin/sh\nexec java -cp "$CLASSPATH:%s/*" "$@"\n' "$libs" > "$KAFKA_PATH/bin/kafka-run-class.sh"
-printf '#!/bin/sh\nexec "%s" org.apache.kafka.tools.TopicCommand "$@"\n' "$KAFKA_PATH/bin/kafka-run-class.sh" > "$KAFKA_PATH/bin/kafka-topics.sh"
+for tool in topics:TopicCommand acls:AclCommand; do
+  printf '#!/bin/sh\nexec "%s" org.apache.kafka.tools.%s "$@"\n' "$KAFKA_PATH/bin/kafka-run-class.sh" "${tool#*:}" > "$KAFKA_PATH/bin/kafka-${tool%:*}.sh"
+done
 chmod +x "$KAFKA_PATH"/bin/*
 make -s -C "$source/tests" java > "$suite_logs/java.log" 2>&1 || die "the tests' Java programs do not compile: $(tail -3 "$suite_logs/java.log")"
 
@@ -88,7 +90,7 @@ asked() {
 }
 noautocreate=(0045 0107 0111) not_quick=(0082)
 # 0081 is every admin call in one test; its parts run one by one as well.
-declare -A variants=() parts=([0081]=$(grep -o '^static void do_test_[A-Za-z_]*' "$source/tests/0081-admin.c" | awk '{ print $3 }' | grep -vE 'apis|unclean|with_authorized' | sort -u | xargs))
+declare -A variants=() parts=([0081]=$(grep -oE '^(static void )?do_test_[A-Z][A-Za-z_]*' "$source/tests/0081-admin.c" | awk '{ print $NF }' | grep -v with_authorized | sort -u | xargs))
 numbers=()
 while read -r number; do
   ends=""
