@@ -3,7 +3,7 @@
 # timeout: 7200
 # run.sh: the tests of librdkafka that need a broker, from the source inside the crate that ../rdkafka pins.
 # ALL=1, TESTS="0001_multiobj …", JOBS and LOGS as lib/suite.sh says. NAME@consumer is the test NAME with group.protocol=consumer,
-# NAME/PART only the sub-tests PART of it.
+# NAME/PART only the sub-tests PART of it. RUNNER_ARGS goes to their runner (-P: idempotent producers).
 # It starts its brokers itself (BROKER, TIDEWATER_BIN as lib/broker.sh says), with the settings of librdkafka's two test scenarios.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -62,7 +62,7 @@ one_variant() {
   SUBTESTS=${end#/} SUBTESTS=${SUBTESTS%@*}
   [ -n "$SUBTESTS" ] || unset SUBTESTS
   # Its summary is on stdout, which a failing runner's abort() would lose in the buffer.
-  (cd "$source/tests" && timeout --kill-after=5 "${TEST_TIMEOUT_S:-420}" stdbuf -oL ./test-runner $quick -L -p1 -s "$scenario" > "$log" 2>&1) 2> /dev/null
+  (cd "$source/tests" && timeout --kill-after=5 "${TEST_TIMEOUT_S:-420}" stdbuf -oL ./test-runner $quick ${RUNNER_ARGS:-} -L -p1 -s "$scenario" > "$log" 2>&1) 2> /dev/null
   sed -i 's/\x1b\[[0-9;]*m//g' "$log"
   why=$(grep -aA1 -m1 -E '^### Test .* failed at' "$log" | sed 's/.* failed at \([^ ]*\) at .*/\1/' | tr -s '[:space:]' ' ' | cut -c1-240)
   awk -v end="$end" -v why="$why" '
