@@ -54,11 +54,6 @@ impl Link {
         })
     }
 
-    /// Whether the broker speaks this API in any version.
-    pub(crate) fn speaks(&self, api_key: i16) -> bool {
-        self.connection.broker_versions(api_key).is_some()
-    }
-
     /// Sends a request in a version from [`Link::version`] and waits for its answer.
     pub(crate) async fn call<R: Request>(
         &mut self,

@@ -1,6 +1,7 @@
 //! Making topics and deleting them.
 
 use anyhow::Context as _;
+use tokio::time::Instant;
 use uuid::Uuid;
 use wire::messages::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
@@ -9,7 +10,8 @@ use wire::messages::create_topics_response::CreatableTopicResult;
 use wire::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use wire::messages::delete_topics_response::DeletableTopicResult;
 
-use super::{Client, text, topic_name};
+use super::{Client, PAUSE, is_unsettled, text, topic_name};
+use crate::outcome::Refusal;
 
 impl Client {
     /// Has topics made, or with `dry_run` has it checked that they could be. Each has its own answer.
@@ -47,7 +49,8 @@ impl Client {
         Ok(link.call(&request, version).await?.responses)
     }
 
-    /// Makes a topic that nobody else has, named after `purpose`. −1 leaves a number to the broker (KIP-464).
+    /// Makes a topic that nobody else has, named after `purpose`, and waits until it can be used. −1 leaves a number to the
+    /// broker (KIP-464).
     pub(crate) async fn create_own_topic(
         &mut self,
         purpose: &str,
@@ -71,7 +74,36 @@ impl Client {
             let asked = format!("create topic {name}");
             link.accept(&asked, made.error_code, made.error_message)?;
         }
-        Ok(OwnTopic { name })
+        let own = OwnTopic { name };
+        match self.until_led(&own.name).await {
+            Ok(()) => Ok(own),
+            Err(error) => {
+                own.delete(self).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The metadata may name leaders before they know it themselves (M2).
+    async fn until_led(&mut self, name: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.timeout();
+        loop {
+            let topic = self.topic(name, false).await;
+            let asked = match topic {
+                Ok(topic) => self.offset_ranges(&topic).await.map(drop),
+                Err(error) => Err(error),
+            };
+            let passes = |error: &anyhow::Error| {
+                let refusal = error.downcast_ref::<Refusal>();
+                refusal.is_some_and(|refusal| is_unsettled(refusal.code))
+            };
+            match asked {
+                Err(error) if passes(&error) && Instant::now() < deadline => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                asked => return asked,
+            }
+        }
     }
 }
 

@@ -71,9 +71,6 @@ async fn bootstrap(connect: &ConnectArgs, findings: &mut Findings) -> Vec<Reache
                     &server,
                     format!("answers as a Kafka broker, at {}", reached.address),
                 );
-                if reached.wants_sasl {
-                    findings.warn("bootstrap", &server, "offers SASL authentication, which this program does not speak yet", "if nothing more can be learnt here, ask on a listener that does not want it");
-                }
                 all.push(reached);
             }
             Err(broken) => findings.broken("bootstrap", &server, &broken, at_bootstrap(&broken)),

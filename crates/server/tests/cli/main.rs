@@ -4,6 +4,7 @@
 mod bench;
 mod configs;
 mod doctor;
+mod fields;
 mod formats;
 mod groups;
 mod lifecycle;

@@ -8,8 +8,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
-use wire::Request;
-use wire::messages::SaslHandshakeRequest;
 
 use super::host_and_port;
 use crate::client::Link;
@@ -19,8 +17,6 @@ use crate::client::Link;
 pub(super) struct Reached {
     /// Where the name led.
     pub(super) address: SocketAddr,
-    /// It takes part in SASL, and perhaps insists on it.
-    pub(super) wants_sasl: bool,
 }
 
 impl Reached {
@@ -103,10 +99,7 @@ async fn connect(address: SocketAddr, patience: Duration) -> Result<TcpStream, B
 /// Asks for ApiVersions as every client does first. Where that fails, the first bytes of a second answer say what it is.
 async fn greet(address: SocketAddr, patience: Duration) -> Result<Reached, Broken> {
     match Link::dial(&address.to_string(), patience).await {
-        Ok(link) => Ok(Reached {
-            address,
-            wants_sasl: link.speaks(SaslHandshakeRequest::KEY),
-        }),
+        Ok(_) => Ok(Reached { address }),
         Err(error) => Err(match first_bytes(address, patience).await {
             Ok(bytes) => Broken::of_bytes(&bytes, &error),
             Err(broken) => broken,
