@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory, Parser};
 
 use crate::args::Cli;
 
@@ -88,15 +88,16 @@ What `-o json` and `-o yaml` say. These fields stay, others may be added; what i
 |---|---|
 ";
 
-/// The fields of the documents, held to what the commands say by `tests/cli/fields.rs`.
-const FIELDS: &[(&str, &str)] = &[];
+/// The fields of the documents, a command a line; held to what the commands say by `tests/cli/fields.rs`.
+const FIELDS: &str = include_str!("docs/fields.txt");
 
 /// The whole page.
 fn markdown() -> String {
     let mut root = Cli::command();
     root.build();
     let mut page = HEAD.to_owned();
-    for (command, fields) in FIELDS {
+    let commands = FIELDS.lines().filter_map(|line| line.split_once(": "));
+    for (command, fields) in commands {
         let fields: Vec<String> = fields
             .split(' ')
             .map(|field| format!("`{field}`"))
@@ -206,4 +207,19 @@ fn generated_docs_of_the_command_line_are_current() {
         kept, page,
         "docs/cli.md is out of date; `make docs` writes it again"
     );
+}
+
+#[test]
+fn every_command_on_the_page_is_one() {
+    let spans = HEAD.split('`').skip(1).step_by(2);
+    let commands = spans.filter(|span| span.starts_with("tidewater "));
+    let mut count = 0;
+    for command in commands {
+        let shell = command.split(" > ").next().unwrap();
+        let words = shell.split(' ').map(|word| word.trim_matches('\''));
+        let parsed = Cli::try_parse_from(words);
+        assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
+        count += 1;
+    }
+    assert!(count > 40, "{count}");
 }
