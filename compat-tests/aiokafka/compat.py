@@ -229,7 +229,8 @@ class Aiokafka(Client):
         ((code, _, state, _, protocol, members, *_),) = wait(self.admin.describe_consumer_groups([group]))[0].groups
         taken([(code, group)])
         return Described(state, protocol, [
-            (client_id, host, {(topic, p) for topic, parts in ConsumerProtocolMemberAssignment.decode(owned).assignment for p in parts})
+            (client_id, host,
+             {(topic, p) for topic, parts in ConsumerProtocolMemberAssignment.decode(owned).assignment for p in parts})
             for _, client_id, host, _, owned, *_ in members])
 
     def broker(self):

@@ -45,7 +45,8 @@ class ConsoleGroups:
     def owners(self):
         """{client id: its partitions}"""
         rows = table(groups("--describe", "--group", self.group, "--members", "--verbose") or "GROUP ")
-        return {row["CLIENT-ID"]: {int(p) for p in row["CURRENT-ASSIGNMENT"].rpartition(":")[2].split(",") if p != "-"} for row in rows}
+        assigned = {row["CLIENT-ID"]: row["CURRENT-ASSIGNMENT"].rpartition(":")[2] for row in rows}
+        return {client: {int(p) for p in text.split(",") if p != "-"} for client, text in assigned.items()}
 
     def await_owners(self, *clients):
         def shared():

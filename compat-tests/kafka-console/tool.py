@@ -3,6 +3,7 @@ import os
 import subprocess
 import tempfile
 
+from groups import GROUP_ID_NOT_FOUND, GROUP_SUBSCRIBED_TO_TOPIC, NON_EMPTY_GROUP
 from steps import (BOOTSTRAP, DEADLINE_S, INVALID_PARTITIONS, INVALID_REPLICATION, INVALID_TIMESTAMP, INVALID_TOPIC,
                    MESSAGE_TOO_LARGE, OFFSET_OUT_OF_RANGE, TOPIC_EXISTS, UNKNOWN_TOPIC, Refused)
 
@@ -10,9 +11,12 @@ ERRORS = {
     "OffsetOutOfRange": OFFSET_OUT_OF_RANGE, "does not exist as expected": UNKNOWN_TOPIC,
     "RecordTooLargeException": MESSAGE_TOO_LARGE, "InvalidTopicException": INVALID_TOPIC,
     "InvalidTimestampException": INVALID_TIMESTAMP, "TopicExistsException": TOPIC_EXISTS,
-    "GroupSubscribedToTopicException": 86, "GroupNotEmptyException": 68, "GroupIdNotFoundException": 69,
-    "can only be reset if the group": 68, "InvalidPartitionsException": INVALID_PARTITIONS, "InvalidReplicationFactorException": INVALID_REPLICATION,
+    "InvalidPartitionsException": INVALID_PARTITIONS, "InvalidReplicationFactorException": INVALID_REPLICATION,
+    "GroupSubscribedToTopicException": GROUP_SUBSCRIBED_TO_TOPIC, "GroupNotEmptyException": NON_EMPTY_GROUP,
+    "can only be reset if the group": NON_EMPTY_GROUP, "GroupIdNotFoundException": GROUP_ID_NOT_FOUND,
 }
+
+
 def raise_if_named(text):
     for words, code in ERRORS.items():
         if words in text:
@@ -20,7 +24,8 @@ def raise_if_named(text):
 
 
 def command(name, *words):
-    return [*os.environ["TOOL_JAVA"].split("\n"), f"org.apache.kafka.tools.{name}", "--bootstrap-server", BOOTSTRAP, *map(str, words)]
+    java = os.environ["TOOL_JAVA"].split("\n")
+    return [*java, f"org.apache.kafka.tools.{name}", "--bootstrap-server", BOOTSTRAP, *map(str, words)]
 
 
 def tool(name, *words, data=None):

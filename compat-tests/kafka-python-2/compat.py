@@ -83,7 +83,8 @@ class KafkaPython2(KafkaPythonClient):
     def describe_group(self, group):
         (described,) = answer(self.admin.describe_consumer_groups, [group])
         return Described(described.state, described.protocol, [
-            (member.client_id, member.client_host, {(topic, p) for topic, parts in member.member_assignment.assignment for p in parts})
+            (member.client_id, member.client_host,
+             {(topic, p) for topic, parts in member.member_assignment.assignment for p in parts})
             for member in described.members])
 
     def delete_group(self, group):

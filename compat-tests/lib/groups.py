@@ -24,7 +24,7 @@ class Described(NamedTuple):
 
 
 class GroupSteps:
-    # Which of the steps that wait have a member in another process, and how its consumer ends without leaving.
+    # The protocol that the client's members agree on by default.
     assignor = "range"
     # Whether the client commits in its own time, and a step waits for it instead of asking.
     commits_by_itself = False

@@ -143,7 +143,8 @@ class Queue:
         for index, (value, kind) in enumerate(encoded):
             while True:
                 try:
-                    self.producer.produce(self.name, value, headers=[("type", kind.encode())], partition=0, on_delivery=delivered(index))
+                    self.producer.produce(self.name, value, headers=[("type", kind.encode())], partition=0,
+                                          on_delivery=delivered(index))
                     break
                 except BufferError:
                     self.producer.poll(0.05)
