@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidewater_tests::{Client, TestBroker, topic_name};
+use tidewater_tests::{Client, TestBroker, batch, topic_name};
 use uuid::Uuid;
 use wire::delete_groups::DeleteGroupsRequest;
 use wire::messages::describe_configs_request::DescribeConfigsResource;
@@ -949,23 +949,19 @@ async fn the_offsets_topic_is_the_same_whoever_makes_it() {
 }
 
 #[tokio::test]
-async fn a_full_disk_keeps_groups_from_storing_anything_and_room_lets_them_again() {
+async fn on_a_full_disk_groups_go_on_and_only_producers_are_refused() {
     let mut broker = broker().await;
     let mut client = broker.client().await;
-    let request = |offset| commit_request("g", "orders", &[(0, offset, "")]);
-    assert_eq!(committed(&mut client, &request(1), 9).await, [0]);
+    client.produce("orders", 0, batch(&[b"x"])).await;
     broker.set("storage.disk.hard.free.percent", "100");
     broker.set("storage.disk.hard.free.bytes", "9223372036854775807");
     broker.restart().await;
     let mut client = broker.client().await;
     loaded(&mut client).await;
-    let full = code(ResponseError::CoordinatorNotAvailable);
-    assert_eq!(committed(&mut client, &request(2), 9).await, [full]);
-    assert_eq!(offset(&mut client, "g").await, 1, "reading goes on");
-    broker.set("storage.disk.hard.free.percent", "0");
-    broker.restart().await;
-    let mut client = broker.client().await;
-    loaded(&mut client).await;
-    assert_eq!(committed(&mut client, &request(3), 9).await, [0]);
-    assert_eq!(offset(&mut client, "g").await, 3);
+    let refused = client.try_produce("orders", 0, batch(&[b"y"])).await;
+    assert_eq!(refused.error_code, code(ResponseError::KafkaStorageError));
+    assert_eq!(client.fetch("orders", 0, 0).await.values(0).len(), 1);
+    let request = commit_request("g", "orders", &[(0, 1, "")]);
+    assert_eq!(committed(&mut client, &request, 9).await, [0]);
+    assert_eq!(offset(&mut client, "g").await, 1);
 }

@@ -197,6 +197,10 @@ class Steps:
             with self.open("full", bootstrap=broker.bootstrap, on_error=lambda _: Decision.GIVE_UP) as hasty:
                 raises(NotStored, "a write that gives up", hasty.write, "hasty")
             equal("stored meanwhile", before, len(stored))
+            with self.open("full", reader="meanwhile", bootstrap=broker.bootstrap) as other:
+                equal("read from the full store", [message(n) for n in range(5)], [other.read(timeout_s=10) for _ in range(5)])
+            with self.open("full", reader="meanwhile", bootstrap=broker.bootstrap) as other:
+                equal("read on from where a reader of the full store was", message(5), other.read(timeout_s=10))
             pid = broker.process.pid
             ballast.unlink()
             wait_for("writes go on", lambda: len(stored) > before + 5)

@@ -28,7 +28,7 @@ use crate::transactions::TransactionEffect;
 pub enum Origin {
     /// A client: its sequences are checked.
     Client,
-    /// This broker (markers, internal topics) or a leader that has checked already.
+    /// This broker: markers, internal topics. May use the space that is kept free of clients' records.
     Internal,
 }
 
@@ -248,14 +248,13 @@ impl PartitionLog {
                 reason,
             });
         }
-        if jobs.iter().any(|job| job.source == BatchSource::Journal) {
-            return Ok(());
-        }
-        if !self
-            .dir
-            .disk
-            .admits(jobs.iter().map(|job| job.batch.len()).sum())
-        {
+        // What was accepted must find its place, and consumers must be able to commit and to rebalance, or a full store could not
+        // be drained.
+        let clients = jobs
+            .iter()
+            .filter(|job| job.source == BatchSource::Job(Origin::Client));
+        let bytes: usize = clients.map(|job| job.batch.len()).sum();
+        if bytes > 0 && !self.dir.disk.admits(bytes) {
             return Err(self.disk_full());
         }
         Ok(())
