@@ -13,10 +13,11 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::Offset;
 
 use crate::member::{Joining, Killable, Member, SESSION_TIMEOUT};
-use crate::{
-    COUNT, DEADLINE, EACH, LATEST, Outcome, PARTITIONS, Suite, equal, expected_offsets, fields,
-    fields_of, refused, require, until, until_within,
+use crate::steps::{
+    COUNT, DEADLINE, EACH, LATEST, Outcome, PARTITIONS, equal, expected_offsets, fields, require,
+    until, until_within,
 };
+use crate::{Suite, fields_of, refused};
 
 const IDEMPOTENT: [(&str, &str); 1] = [("enable.idempotence", "true")];
 

@@ -5,16 +5,15 @@
 
 mod groups;
 mod member;
+#[path = "../../lib/rust/steps.rs"]
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::error::Error;
 use std::fmt::Debug;
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::ops::Range;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::TopicPartitionList;
@@ -30,19 +29,10 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::Offset;
 
-const COUNT: usize = 300;
-const PARTITIONS: usize = 3;
-const EACH: i64 = (COUNT / PARTITIONS) as i64;
-/// The record that carries the latest timestamp; it is neither the last of its partition nor of the topic.
-const LATEST: usize = 150;
-const DEADLINE: Duration = Duration::from_secs(30);
-
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
-type Fields = (
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Vec<(String, Option<Vec<u8>>)>,
-);
+use crate::steps::{
+    COUNT, DEADLINE, EACH, Fields, LATEST, Outcome, PARTITIONS, bootstrap, equal, expected_offsets,
+    fields, now_ms, require, unknown_api, unsupported_version, until,
+};
 
 struct Suite {
     bootstrap: String,
@@ -88,10 +78,6 @@ fn main() -> ExitCode {
     }
 }
 
-fn bootstrap() -> String {
-    env::var("BOOTSTRAP").unwrap_or_else(|_| "127.0.0.1:9092".to_owned())
-}
-
 impl Suite {
     fn all(&mut self) {
         self.step("create-topic", Self::create_topic);
@@ -131,8 +117,8 @@ impl Suite {
         self.step("error-too-large", Self::too_large);
         self.step("error-invalid-timestamp", Self::invalid_timestamp);
         self.step("error-out-of-range", |s| s.out_of_range("none", 100_000));
-        self.step("error-unsupported-version", |s| s.unsupported_version());
-        self.step("error-unknown-api", |s| s.unknown_api());
+        self.step("error-unsupported-version", |_| unsupported_version());
+        self.step("error-unknown-api", |_| unknown_api());
         self.step("error-topic-exists", |s| {
             refused(
                 "create again",
@@ -721,59 +707,6 @@ impl Suite {
             .collect::<Vec<_>>();
         equal("topics left", Vec::<String>::new(), left)
     }
-
-    // What no client sends
-
-    fn connect(&self) -> Outcome<TcpStream> {
-        let socket = TcpStream::connect(self.bootstrap.split(',').next().unwrap_or_default())?;
-        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-        Ok(socket)
-    }
-
-    /// ApiVersions v99: error 35 in the body of v0, and the connection stays usable.
-    fn unsupported_version(&self) -> Outcome {
-        let mut socket = self.connect()?;
-        let v99 = [0, 18, 0, 99, 0, 0, 0, 7, 0, 1, b'x', 0, 2, b'x', 2, b'1', 0];
-        let answer = exchange(&mut socket, &v99)?;
-        require(answer.len() >= 10, || {
-            format!("ApiVersions v99: an answer of {} bytes", answer.len())
-        })?;
-        equal(
-            "correlation id and error of ApiVersions v99",
-            &[0, 0, 0, 7, 0, 35][..],
-            &answer[..6],
-        )?;
-        let keys = answer[6..10]
-            .iter()
-            .fold(0, |sum, byte| sum * 256 + usize::from(*byte));
-        require(keys > 0, || "ApiVersions v99: no API keys".to_owned())?;
-        equal("length of the v0 body", 10 + 6 * keys, answer.len())?;
-        let answer = exchange(&mut socket, &[0, 18, 0, 0, 0, 0, 0, 8, 0, 1, b'x'])?;
-        equal(
-            "correlation id and error of ApiVersions v0",
-            Some(&[0, 0, 0, 8, 0, 0][..]),
-            answer.get(..6),
-        )
-    }
-
-    fn unknown_api(&self) -> Outcome {
-        match exchange(
-            &mut self.connect()?,
-            &[0x27, 0x0f, 0, 0, 0, 0, 0, 7, 0, 1, b'x'],
-        ) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
-                ) =>
-            {
-                Ok(())
-            }
-            other => {
-                Err(format!("API key 9999: expected a closed connection, got {other:?}").into())
-            }
-        }
-    }
 }
 
 const TOPIC_CONFIGS: [(&str, &str); 3] = [
@@ -781,10 +714,6 @@ const TOPIC_CONFIGS: [(&str, &str); 3] = [
     ("max.message.bytes", "200000"),
     ("cleanup.policy", "delete"),
 ];
-
-fn expected_offsets(range: Range<usize>) -> Vec<i64> {
-    range.map(|i| (i / PARTITIONS) as i64).collect()
-}
 
 struct Produced {
     partition: i32,
@@ -820,32 +749,6 @@ impl Produced {
     }
 }
 
-/// Key, value and headers of record `i`.
-fn fields(i: usize) -> Fields {
-    let key = match i % 10 {
-        0 => None,
-        1 => Some(Vec::new()),
-        _ => Some(format!("key-é-{i}").into_bytes()),
-    };
-    let value = match i % 10 {
-        7 => None,
-        5 => Some(Vec::new()),
-        _ => Some((0..i * 37 % 1500).map(|j| (i * 7 + j) as u8).collect()),
-    };
-    let header = |key: &str, value: Option<&[u8]>| (key.to_owned(), value.map(<[u8]>::to_vec));
-    let headers = match i % 4 {
-        1 => vec![header("n", Some(i.to_string().as_bytes()))],
-        2 => vec![header("twice", Some(b"1")), header("twice", Some(b"2"))],
-        3 => vec![
-            header("bin", Some(&[0, 0xff, 0x80])),
-            header("empty", Some(&[])),
-            header("null", None),
-        ],
-        _ => Vec::new(),
-    };
-    (key, value, headers)
-}
-
 fn fields_of(record: &OwnedMessage) -> Fields {
     let headers = record.headers().map(|headers| {
         headers
@@ -867,12 +770,6 @@ fn owned(configs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64)
-}
-
 /// The crate's own look-up leaves out what admin calls answer.
 fn code(error: &KafkaError) -> Option<Code> {
     match error {
@@ -889,50 +786,9 @@ fn one(mut answers: Vec<Result<String, (String, Code)>>) -> Result<(), KafkaErro
         .map_err(|(_, code)| KafkaError::AdminOp(code))
 }
 
-fn exchange(socket: &mut TcpStream, request: &[u8]) -> std::io::Result<Vec<u8>> {
-    socket.write_all(&[&(request.len() as u32).to_be_bytes(), request].concat())?;
-    let mut prefix = [0; 4];
-    socket.read_exact(&mut prefix)?;
-    let mut answer = vec![0; u32::from_be_bytes(prefix) as usize];
-    socket.read_exact(&mut answer)?;
-    Ok(answer)
-}
-
-fn require(holds: bool, message: impl FnOnce() -> String) -> Outcome {
-    if holds { Ok(()) } else { Err(message().into()) }
-}
-
-fn equal<T: PartialEq + Debug>(what: &str, expected: T, actual: T) -> Outcome {
-    let holds = expected == actual;
-    require(holds, || {
-        format!("{what}: expected {expected:?}, got {actual:?}")
-    })
-}
-
 fn refused<T: Debug>(what: &str, expected: Code, result: Result<T, KafkaError>) -> Outcome {
     match result {
         Ok(value) => Err(format!("{what}: expected {expected:?}, got success {value:?}").into()),
         Err(error) => equal(&format!("{what}: error code"), Some(expected), code(&error)),
-    }
-}
-
-/// Metadata may trail the controller's answer; the change itself must come.
-fn until<T: PartialEq + Debug>(what: &str, expected: &T, actual: impl Fn() -> T) -> Outcome {
-    until_within(DEADLINE, what, expected, actual)
-}
-
-fn until_within<T: PartialEq + Debug>(
-    limit: Duration,
-    what: &str,
-    expected: &T,
-    actual: impl Fn() -> T,
-) -> Outcome {
-    let end = Instant::now() + limit;
-    loop {
-        let last = actual();
-        if last == *expected || Instant::now() > end {
-            return equal(what, expected, &last);
-        }
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -15,7 +15,7 @@ use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientContext, TopicPartitionList};
 
-use crate::{DEADLINE, Outcome, bootstrap};
+use crate::steps::{DEADLINE, Outcome, bootstrap};
 
 pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
