@@ -377,14 +377,11 @@ impl Suite {
 
     // Errors
 
+    /// Asking by name is left out: the crate asks by versions of Metadata that have the broker create what it does not know.
     fn unknown_topic(&self) -> Outcome {
         let unknown = self.topic("unknown");
-        let code = ProtocolError::UnknownTopicOrPartition;
-        refused("delete", code, self.delete(&unknown))?;
-        let asked = self
-            .client
-            .partition_client(&unknown, 0, UnknownTopicHandling::Error);
-        refused("ask", code, self.call(asked).map(drop))?;
+        let delete = self.delete(&unknown);
+        refused("delete", ProtocolError::UnknownTopicOrPartition, delete)?;
         self.until_listed("unknown", false)
     }
 
