@@ -52,7 +52,7 @@ enum BenchCommand {
         #[arg(long, value_name = "COUNT")]
         rate: Option<NonZeroU32>,
     },
-    /// Read records from the start of a topic to its end; latency is that of a fetch
+    /// Read records from the start of a topic to its end, and look at each; latency is that of a fetch
     Consume {
         #[command(flatten)]
         common: CommonArgs,

@@ -86,3 +86,67 @@ fn log_directories_are_shown_with_what_is_in_them() {
         missing.stderr
     );
 }
+
+#[test]
+fn groups_loggers_and_client_metrics_have_configurations_too() {
+    let dir = folder();
+    let broker = Broker::start(dir.path(), &[]);
+    broker
+        .run(&[
+            "config",
+            "alter",
+            "group",
+            "g",
+            "-c",
+            "consumer.session.timeout.ms=50000",
+        ])
+        .exits(0);
+    broker
+        .run(&[
+            "config",
+            "alter",
+            "client-metrics",
+            "m",
+            "-c",
+            "interval.ms=10000",
+        ])
+        .exits(0);
+    let changed = broker
+        .run(&["config", "describe", "group", "g", "--changed"])
+        .exits(0)
+        .stdout;
+    assert!(
+        changed.contains("consumer.session.timeout.ms  50000  DYNAMIC_GROUP_CONFIG"),
+        "{changed}"
+    );
+    let listed = broker
+        .run(&["config", "list", "group", "client-metrics", "-o", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(
+        listed,
+        json!([{"kind": "client-metrics", "name": "m"}, {"kind": "group", "name": "g"}])
+    );
+    let loggers = broker
+        .run(&["config", "describe", "broker-logger", "1", "-o", "json"])
+        .exits(0)
+        .json();
+    let logger = loggers[0]["name"].as_str().unwrap();
+    let debug = format!("{logger}=DEBUG");
+    broker
+        .run(&["config", "alter", "broker-logger", "1", "-c", &debug])
+        .exits(0);
+    let loggers = broker
+        .run(&[
+            "config",
+            "describe",
+            "broker-logger",
+            "1",
+            logger,
+            "-o",
+            "json",
+        ])
+        .exits(0)
+        .json();
+    assert_eq!(loggers[0]["value"], "DEBUG");
+}

@@ -21,6 +21,8 @@ use crate::outcome::Refusal;
 
 /// How long a broker holds a fetch when there is nothing new.
 pub(super) const WAIT: Duration = Duration::from_millis(500);
+/// What the records of one batch may come to, uncompressed.
+pub(super) const BATCH_BYTES_MAX: usize = 1 << 30;
 /// A topic of its own is filled with so many records where nothing says how many are to be read.
 const FILL: u64 = 200_000;
 
@@ -152,18 +154,23 @@ impl Reader {
         else {
             return Ok(());
         };
-        let mut records = 0;
+        let (mut records, mut bytes) = (0, 0);
         // The last batch may be cut short (F3).
-        for (header, _) in batch::batches(&fetched.records).map_while(Result::ok) {
+        for (header, batch) in batch::batches(&fetched.records).map_while(Result::ok) {
             // The first batch may begin before the offset that was asked for.
-            let skipped = place.offset.saturating_sub(header.base_offset).max(0);
-            records += i64::from(header.record_count)
-                .saturating_sub(skipped)
-                .max(0);
+            let begin = place.offset;
             place.offset = header.next_offset();
+            // A consumer has to look at each, so it is part of what is measured.
+            for record in batch::records(batch, BATCH_BYTES_MAX)?.iter() {
+                let record = record?;
+                if header.offset_of(&record) >= begin {
+                    let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len) as u64;
+                    records += 1;
+                    bytes += len(record.key) + len(record.value);
+                }
+            }
         }
-        let records = u64::try_from(records).unwrap_or(0);
-        self.bytes += fetched.records.len() as u64;
+        self.bytes += bytes;
         self.read.fetch_add(records, Ordering::Relaxed);
         self.pace.done(records);
         Ok(())

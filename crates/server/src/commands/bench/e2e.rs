@@ -12,14 +12,11 @@ use tokio::task::JoinSet;
 use wire::batch;
 
 use super::Bench;
-use super::consume::{WAIT, accept, readers};
+use super::consume::{BATCH_BYTES_MAX, WAIT, accept, readers};
 use super::pace::{Pace, histogram, micros};
 use super::produce::{STAMP_BYTES, Writers};
 use super::report::{Report, Since};
 use crate::client::{Fetched, Link, Place};
-
-/// What the records of one batch may come to, uncompressed.
-const BATCH_BYTES_MAX: usize = 1 << 30;
 
 pub(super) async fn run(mut bench: Bench<'_>, rate: Option<NonZeroU32>) -> anyhow::Result<Report> {
     let run = uuid::Uuid::new_v4().as_u64_pair().0;

@@ -31,7 +31,7 @@ pub(super) struct Report {
     topic: String,
     partitions: usize,
     records: u64,
-    /// Of values where records were written, and of batches as they came where they were read.
+    /// Of keys and values.
     bytes: u64,
     seconds: f64,
     records_per_second: f64,
