@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::handlers;
 use crate::net::connection::ConnectionInfo;
 use crate::net::reply::Reply;
+use crate::quotas::{Caller, ThrottleTime, Work};
 
 /// Stage 2 of a request: what is still to be waited for. `None` is for requests that want no answer (`acks=0`), an error
 /// ends the connection.
@@ -28,6 +29,20 @@ pub(crate) enum Answer {
     Close(String),
 }
 
+/// A request whose body has not been read yet, and what its answer needs.
+pub(crate) struct Incoming {
+    pub(crate) connection: Arc<ConnectionInfo>,
+    pub(crate) head: RequestHead,
+    pub(crate) work: Work,
+}
+
+impl Incoming {
+    /// Whose quotas the request is counted against.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        self.connection.caller(self.head.client_id.as_ref())
+    }
+}
+
 /// One request on its way to a handler.
 pub(crate) struct Call<R> {
     pub(crate) request: R,
@@ -37,9 +52,16 @@ pub(crate) struct Call<R> {
     pub(crate) connection: Arc<ConnectionInfo>,
 }
 
+impl<R> Call<R> {
+    /// Whose quotas the request is counted against.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        self.connection.caller(self.client_id.as_ref())
+    }
+}
+
 /// A handler that answers in stage 1. Failure travels inside the response, as Kafka has it.
 pub(crate) trait Handler: 'static {
-    type Request: Request + Send;
+    type Request: Request<Response: ThrottleTime> + Send;
     const NAME: &'static str;
     const MIN: i16;
     const MAX: i16;
@@ -53,7 +75,7 @@ pub(crate) trait Handler: 'static {
 /// A handler whose answer may have to wait for others: stage 1 takes the request up, in the connection's order, and stage 2
 /// is what it returns.
 pub(crate) trait WaitingHandler: 'static {
-    type Request: Request + Send;
+    type Request: Request<Response: ThrottleTime> + Send;
     const NAME: &'static str;
     const MIN: i16;
     const MAX: i16;
@@ -66,7 +88,7 @@ pub(crate) trait WaitingHandler: 'static {
     > + Send;
 }
 
-type Run = fn(Arc<Context>, Arc<ConnectionInfo>, RequestHead, Bytes) -> Running;
+type Run = fn(Arc<Context>, Incoming, Bytes) -> Running;
 
 /// A row of the table.
 pub(crate) struct Api {
@@ -91,9 +113,7 @@ impl Api {
             min: H::MIN,
             max: H::MAX,
             after_appends: true,
-            run: |ctx, connection, head, body| {
-                Box::pin(decode_handle_encode::<H>(ctx, connection, head, body))
-            },
+            run: |ctx, incoming, body| Box::pin(decode_handle_encode::<H>(ctx, incoming, body)),
         }
     }
 
@@ -105,9 +125,7 @@ impl Api {
             min: H::MIN,
             max: H::MAX,
             after_appends: true,
-            run: |ctx, connection, head, body| {
-                Box::pin(decode_take_up_wait::<H>(ctx, connection, head, body))
-            },
+            run: |ctx, incoming, body| Box::pin(decode_take_up_wait::<H>(ctx, incoming, body)),
         }
     }
 }
@@ -122,9 +140,7 @@ pub(crate) static APIS: &[Api] = &[
         min: handlers::produce::MIN,
         max: handlers::produce::MAX,
         after_appends: false,
-        run: |ctx, connection, head, body| {
-            Box::pin(handlers::produce::run(ctx, connection, head, body))
-        },
+        run: |ctx, incoming, body| Box::pin(handlers::produce::run(ctx, incoming, body)),
     },
     Api {
         key: 1,
@@ -133,9 +149,7 @@ pub(crate) static APIS: &[Api] = &[
         min: handlers::fetch::MIN,
         max: handlers::fetch::MAX,
         after_appends: true,
-        run: |ctx, connection, head, body| {
-            Box::pin(handlers::fetch::run(ctx, connection, head, body))
-        },
+        run: |ctx, incoming, body| Box::pin(handlers::fetch::run(ctx, incoming, body)),
     },
     Api::of::<handlers::list_offsets::ListOffsets>(),
     Api::of::<handlers::metadata::Metadata>(),
@@ -155,9 +169,7 @@ pub(crate) static APIS: &[Api] = &[
         min: handlers::api_versions::MIN,
         max: handlers::api_versions::MAX,
         after_appends: false,
-        run: |ctx, connection, head, body| {
-            Box::pin(handlers::api_versions::run(ctx, connection, head, body))
-        },
+        run: |ctx, incoming, body| Box::pin(handlers::api_versions::run(ctx, incoming, body)),
     },
     Api::of::<handlers::create_topics::CreateTopics>(),
     Api::of::<handlers::delete_topics::DeleteTopics>(),
@@ -173,11 +185,7 @@ pub(crate) static APIS: &[Api] = &[
         min: handlers::describe_log_dirs::MIN,
         max: handlers::describe_log_dirs::MAX,
         after_appends: true,
-        run: |ctx, connection, head, body| {
-            Box::pin(handlers::describe_log_dirs::run(
-                ctx, connection, head, body,
-            ))
-        },
+        run: |ctx, incoming, body| Box::pin(handlers::describe_log_dirs::run(ctx, incoming, body)),
     },
     Api::of::<handlers::create_partitions::CreatePartitions>(),
     Api::waiting::<handlers::delete_groups::DeleteGroups>(),
@@ -230,12 +238,19 @@ pub(crate) async fn dispatch(
     if api.after_appends {
         connection.appends.drained().await;
     }
-    let answer = (api.run)(Arc::clone(ctx), Arc::clone(connection), head, body).await;
+    let work = Work::begin(&ctx.quotas, connection, head.client_id.as_ref());
+    let incoming = Incoming {
+        connection: Arc::clone(connection),
+        head,
+        work: work.clone(),
+    };
+    let answer = work.timed((api.run)(Arc::clone(ctx), incoming, body)).await;
     match answer {
         Answer::Later(later) => {
             let ctx = Arc::clone(ctx);
             Answer::Later(Box::pin(async move {
-                let reply = later.await;
+                let reply = work.timed(later).await;
+                work.finish(&ctx);
                 let metrics = &ctx.metrics;
                 let seconds = &metrics.api(index).seconds;
                 seconds.observe(started.elapsed().as_secs_f64());
@@ -246,6 +261,7 @@ pub(crate) async fn dispatch(
             }))
         }
         done => {
+            work.finish(ctx);
             metrics.seconds.observe(started.elapsed().as_secs_f64());
             if let Answer::Now(reply) = &done {
                 ctx.metrics.answered(index, version, reply);
@@ -257,44 +273,41 @@ pub(crate) async fn dispatch(
 
 async fn decode_handle_encode<H: Handler>(
     ctx: Arc<Context>,
-    connection: Arc<ConnectionInfo>,
-    head: RequestHead,
+    incoming: Incoming,
     body: Bytes,
 ) -> Answer {
-    let call = match call(connection, &head, body) {
+    let call = match call(&incoming, body) {
         Ok(call) => call,
         Err(close) => return close,
     };
     let response = H::handle(&ctx, call).await;
-    encode(&response, &head, head.api_version)
+    encode(&ctx, response, &incoming, incoming.head.api_version)
 }
 
 async fn decode_take_up_wait<H: WaitingHandler>(
     ctx: Arc<Context>,
-    connection: Arc<ConnectionInfo>,
-    head: RequestHead,
+    incoming: Incoming,
     body: Bytes,
 ) -> Answer {
-    let call = match call(connection, &head, body) {
+    let call = match call(&incoming, body) {
         Ok(call) => call,
         Err(close) => return close,
     };
     let response = H::take_up(&ctx, call).await;
+    // Now, so that a client that is over its quota is not heard while this one waits.
+    incoming.connection.throttle(incoming.work.settle(&ctx));
     Answer::Later(Box::pin(async move {
-        reply(&response.await, &head, head.api_version).map(Some)
+        let version = incoming.head.api_version;
+        reply(&ctx, response.await, &incoming, version).map(Some)
     }))
 }
 
-fn call<R: Request>(
-    connection: Arc<ConnectionInfo>,
-    head: &RequestHead,
-    body: Bytes,
-) -> Result<Call<R>, Answer> {
+fn call<R: Request>(incoming: &Incoming, body: Bytes) -> Result<Call<R>, Answer> {
     Ok(Call {
-        request: decode(head, body)?,
-        version: head.api_version,
-        client_id: head.client_id.clone(),
-        connection,
+        request: decode(&incoming.head, body)?,
+        version: incoming.head.api_version,
+        client_id: incoming.head.client_id.clone(),
+        connection: Arc::clone(&incoming.connection),
     })
 }
 
@@ -306,25 +319,32 @@ pub(crate) fn decode<R: Request>(head: &RequestHead, body: Bytes) -> Result<R, A
     })
 }
 
-/// Encodes a response as a whole frame of `version`. A response that its version cannot carry is our bug: the connection ends, and the
-/// log says which.
-pub(crate) fn encode<R: wire::Encodable + wire::HeaderVersion>(
-    response: &R,
-    head: &RequestHead,
+/// Encodes a response as a whole frame of `version`, with the longest of the throttles in it, for which the connection then is not
+/// read (KIP-219). A response that its version cannot carry is our bug: the connection ends, and the log says which.
+pub(crate) fn encode<R: wire::Encodable + wire::HeaderVersion + ThrottleTime>(
+    ctx: &Context,
+    response: R,
+    incoming: &Incoming,
     version: i16,
 ) -> Answer {
-    match reply(response, head, version) {
+    match reply(ctx, response, incoming, version) {
         Ok(reply) => Answer::Now(reply),
         Err(reason) => Answer::Close(reason),
     }
 }
 
-fn reply<R: wire::Encodable + wire::HeaderVersion>(
-    response: &R,
-    head: &RequestHead,
+/// What [`encode`] does, for stage 2.
+pub(crate) fn reply<R: wire::Encodable + wire::HeaderVersion + ThrottleTime>(
+    ctx: &Context,
+    mut response: R,
+    incoming: &Incoming,
     version: i16,
 ) -> Result<Reply, String> {
-    match codec::encode_response(response, head.correlation_id, head.api_key, version) {
+    let throttle_ms = response.throttle_time_ms();
+    *throttle_ms = incoming.work.settle(ctx).max(*throttle_ms);
+    incoming.connection.throttle(*throttle_ms);
+    let head = &incoming.head;
+    match codec::encode_response(&response, head.correlation_id, head.api_key, version) {
         Ok(frame) => Ok(frame.into()),
         Err(error) => {
             tracing::error!(key = head.api_key, version, %error, "a response could not be encoded");

@@ -26,6 +26,7 @@ use crate::log_filter::LogFilter;
 use crate::metrics::Metrics;
 use crate::net::budget::MemoryBudget;
 use crate::net::listener::{self, ConnectionLimits};
+use crate::quotas::Quotas;
 use crate::tasks::Tasks;
 use crate::topics::Topics;
 use crate::waiters::WaiterTable;
@@ -130,6 +131,7 @@ impl Broker {
         let began = Instant::now();
         let registry = embedding.registry.unwrap_or_default();
         let metrics = Metrics::register(&registry)?;
+        let quotas = Quotas::new(&config.quotas, &registry)?;
         let admin = Admin {
             registry: registry.clone(),
             stage: Arc::new(RwLock::new(Stage::Starting("opening the metadata"))),
@@ -161,6 +163,7 @@ impl Broker {
             groups: Groups::new(tasks.clone()),
             fetch_sessions: FetchSessions::new(config.fetch_sessions_max, random_id()),
             memory: MemoryBudget::new(config.network.request_budget_bytes),
+            quotas,
             metrics,
             log_filter: embedding.log_filter,
             clock: SystemClock,

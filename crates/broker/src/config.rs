@@ -55,8 +55,10 @@ pub struct NetworkOptions {
     pub connections_per_ip_max: usize,
     /// Exceptions by address.
     pub connections_per_ip_overrides: BTreeMap<IpAddr, usize>,
-    /// Connections accepted in a second.
+    /// Connections accepted in a second, over all listeners.
     pub connection_rate_max: u32,
+    /// Connections accepted in a second by single listeners, by name.
+    pub listener_connection_rates_max: BTreeMap<String, u32>,
     /// Connections the kernel holds for a listener before they are accepted.
     pub backlog: i32,
     /// SO_RCVBUF, where it is set.
@@ -73,6 +75,19 @@ impl NetworkOptions {
             .copied()
             .unwrap_or(self.connections_per_ip_max)
     }
+}
+
+/// Over which time the rates of client quotas are taken.
+#[derive(Debug, Clone, Default)]
+pub struct QuotaOptions {
+    /// Windows of a rate, the current one included.
+    pub windows: u32,
+    /// Seconds of a window.
+    pub window_seconds: u32,
+    /// The same for the creation and deletion of partitions.
+    pub controller_windows: u32,
+    /// The same for the creation and deletion of partitions.
+    pub controller_window_seconds: u32,
 }
 
 /// How topics come and go.
@@ -127,6 +142,8 @@ pub struct Config {
     pub admin_listeners: Vec<AdminListener>,
     /// Connections.
     pub network: NetworkOptions,
+    /// The windows of quotas.
+    pub quotas: QuotaOptions,
     /// Creation and deletion of topics.
     pub topics: TopicCreation,
     /// Most record bytes of a fetch response.
@@ -311,6 +328,7 @@ impl Config {
             inter_broker_listener: String::new(),
             admin_listeners: Vec::new(),
             network: NetworkOptions::default(),
+            quotas: QuotaOptions::default(),
             topics: TopicCreation::default(),
             fetch_bytes_max: 0,
             fetch_sessions_max: 0,
@@ -336,6 +354,8 @@ impl Config {
         self.inter_broker_listener = listeners.inter_broker;
         self.admin_listeners = admin_listeners(layers)?;
         self.network.connections_per_ip_overrides = connection_overrides(layers)?;
+        self.network.listener_connection_rates_max =
+            listeners::connection_rates(layers, &self.listeners)?;
         if self.network.connections_per_ip_max == 0
             && self.network.connections_per_ip_overrides.is_empty()
         {

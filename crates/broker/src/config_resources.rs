@@ -11,6 +11,7 @@ use crate::config::describe::Row;
 use crate::config::layers::Source;
 use crate::context::Context;
 use crate::log_filter::{LogFilter, LoggerError};
+use crate::quotas::QuotaExceeded;
 
 /// A refusal in the words of a response.
 #[derive(Debug)]
@@ -29,6 +30,12 @@ impl Refused {
 
     fn request(message: impl Into<String>) -> Self {
         Self::new(ResponseError::InvalidRequest, message)
+    }
+}
+
+impl From<QuotaExceeded> for Refused {
+    fn from(error: QuotaExceeded) -> Self {
+        Self::new(ResponseError::ThrottlingQuotaExceeded, error.to_string())
     }
 }
 

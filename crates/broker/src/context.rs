@@ -18,6 +18,7 @@ use crate::log_filter::LogFilter;
 use crate::metrics::Metrics;
 use crate::net::budget::MemoryBudget;
 use crate::net::connection::ConnectionInfo;
+use crate::quotas::Quotas;
 use crate::topics::Topics;
 
 /// The broker's shared services. Cheap to share, never global: several brokers live in one process.
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) groups: Groups,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) memory: MemoryBudget,
+    pub(crate) quotas: Quotas,
     pub(crate) metrics: Metrics,
     /// What is logged, where the embedder lets us speak of it.
     pub(crate) log_filter: Option<Arc<LogFilter>>,
@@ -90,6 +92,7 @@ impl Context {
         if let Err(panic) = tokio::task::spawn_blocking(move || ctx.apply_image_blocking()).await {
             error!(%panic, "applying the cluster image failed");
         }
+        self.quotas.follow(&self.image()).await;
         self.groups.follow(self).await;
     }
 

@@ -304,6 +304,18 @@ impl FetchSessions {
         Ok(FetchPlan { handle, partitions })
     }
 
+    /// The session id of an answer that is empty because its client is throttled. A session that the request would have begun is
+    /// not begun: the client asks for one again (`FetchContext.getThrottledResponse`, KIP-219).
+    pub(crate) fn throttled(&self, handle: &SessionHandle) -> i32 {
+        if handle.is_incremental {
+            return handle.id;
+        }
+        if handle.id != 0 {
+            self.sessions.lock().remove(&handle.id);
+        }
+        0
+    }
+
     fn open(&self, request: &SessionRequest<'_>, now: Instant) -> SessionHandle {
         let none = SessionHandle {
             id: 0,

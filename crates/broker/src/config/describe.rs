@@ -8,7 +8,7 @@ use super::keys::{self, Key, Update};
 use super::layers::{Layers, Source, Synonym, broker_synonyms};
 use super::topic::{TOPIC_KEYS, TopicKey};
 use super::value::Spec;
-use super::{Config, ignored};
+use super::{Config, ignored, listeners};
 
 /// One key of one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,6 +203,9 @@ fn unknown_row(layers: &Layers, name: &str) -> Row {
         read_only: base.is_none_or(|key| key.update == Update::ReadOnly),
         sensitive,
         synonyms,
-        doc: format!("Accepted and ignored. {why}").trim_end().to_owned(),
+        doc: match base {
+            Some(base) if listeners::is_honoured(name) => base.doc(),
+            _ => format!("Accepted and ignored. {why}").trim_end().to_owned(),
+        },
     }
 }

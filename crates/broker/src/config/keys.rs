@@ -59,7 +59,7 @@ pub enum Why {
     Transactions,
     /// Replication between brokers.
     Replication,
-    /// Quotas and throttles.
+    /// Quotas of replication.
     Quotas,
 }
 
@@ -85,7 +85,7 @@ impl Why {
             Self::StreamsGroups => "Streams groups are not in this release.",
             Self::Transactions => "Transactions are not in this release.",
             Self::Replication => "Replication between brokers is not in this release.",
-            Self::Quotas => "Quotas are not in this release.",
+            Self::Quotas => "Quotas of replication are not in this release.",
         }
     }
 }
@@ -408,9 +408,21 @@ pub static KEYS: &[Key] = &[
         .about("Exceptions to `max.connections.per.ip`, as address:limit,…")
         .update(Update::ClusterWide),
     int("max.connection.creation.rate", INT_MAX, Check::AtLeast(0))
-        .about("Connections accepted in a second, over all listeners.")
+        .about("Connections accepted in a second, over all listeners; `listener.name.{name}.max.connection.creation.rate` limits one.")
         .update(Update::ClusterWide)
         .set(|config, value| config.network.connection_rate_max = value.bytes_u32()),
+    int("quota.window.num", "11", Check::AtLeast(1))
+        .about("Windows over which the rates of client quotas are taken, the current one included.")
+        .set(|config, value| config.quotas.windows = value.bytes_u32()),
+    int("quota.window.size.seconds", "1", Check::AtLeast(1))
+        .about("The length of such a window.")
+        .set(|config, value| config.quotas.window_seconds = value.bytes_u32()),
+    int("controller.quota.window.num", "11", Check::AtLeast(1))
+        .about("Windows over which the creation and deletion of partitions is counted for quotas, the current one included.")
+        .set(|config, value| config.quotas.controller_windows = value.bytes_u32()),
+    int("controller.quota.window.size.seconds", "1", Check::AtLeast(1))
+        .about("The length of such a window.")
+        .set(|config, value| config.quotas.controller_window_seconds = value.bytes_u32()),
     int("socket.listen.backlog.size", "1024", Check::AtLeast(1))
         .about("Connections the kernel may hold for a listener before they are accepted.")
         .set(|config, value| config.network.backlog = value.int())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::layers::Layers;
 use super::value::ConfigError;
@@ -360,6 +361,44 @@ fn listener(
         None => Advertised::Own,
     };
     Ok(listener)
+}
+
+/// The key of a listener's own limit on new connections, after `listener.name.{name}.` (KIP-612).
+const CONNECTION_RATE: &str = "max.connection.creation.rate";
+
+/// Whether this name is a listener's own value of a key that has an effect.
+pub(super) fn is_honoured(name: &str) -> bool {
+    name.strip_prefix("listener.name.")
+        .and_then(|of_listener| of_listener.split_once('.'))
+        .is_some_and(|(_, key)| key == CONNECTION_RATE)
+}
+
+/// Connections a second that single listeners accept.
+pub(super) fn connection_rates(
+    layers: &Layers,
+    listeners: &[Arc<Listener>],
+) -> Result<BTreeMap<String, u32>, ConfigError> {
+    let mut rates = BTreeMap::new();
+    for listener in listeners {
+        let key = format!(
+            "listener.name.{}.{CONNECTION_RATE}",
+            listener.name.to_lowercase()
+        );
+        let Some(text) = layers.text(&key) else {
+            continue;
+        };
+        // A listener does not get by on none: Kafka refuses 0 here and takes it for the broker.
+        let rate = text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|rate| (1..=i32::MAX as u32).contains(rate));
+        let rate = rate.ok_or_else(|| {
+            ConfigError::invalid(&key, text, "expected a whole number of at least 1")
+        })?;
+        rates.insert(listener.name.clone(), rate);
+    }
+    Ok(rates)
 }
 
 fn inter_broker(layers: &Layers, open: &[Listener]) -> Result<String, ConfigError> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::ignored;
 use super::keys::{self, Fate};
 use super::layers::{Origin, Setting};
+use super::listeners;
 use super::value::ConfigError;
 
 /// What a configuration is read from. Later sources win: file, environment, then `set`.
@@ -142,6 +143,7 @@ impl Read {
                         self.errors.push(error);
                     }
                 }
+                None if listeners::is_honoured(name) => {}
                 None => match ignored::family_of(name) {
                     Some(why) => self
                         .warnings

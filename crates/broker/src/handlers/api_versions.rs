@@ -9,13 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wire::ResponseError;
 use wire::api_versions::ApiVersionsRequest;
-use wire::header::RequestHead;
 use wire::messages::ApiVersionsResponse;
 use wire::messages::api_versions_response::ApiVersion;
 
-use crate::apis::{self, APIS, Answer};
+use crate::apis::{self, APIS, Answer, Incoming};
 use crate::context::Context;
-use crate::net::connection::ConnectionInfo;
 
 pub(crate) const KEY: i16 = 18;
 pub(crate) const MIN: i16 = 0;
@@ -23,24 +21,20 @@ pub(crate) const MAX: i16 = 5;
 /// REBOOTSTRAP_REQUIRED.
 const REBOOTSTRAP_REQUIRED: i16 = 129;
 
-pub(crate) async fn run(
-    ctx: Arc<Context>,
-    connection: Arc<ConnectionInfo>,
-    head: RequestHead,
-    body: Bytes,
-) -> Answer {
+pub(crate) async fn run(ctx: Arc<Context>, incoming: Incoming, body: Bytes) -> Answer {
+    let head = &incoming.head;
     if !(MIN..=MAX).contains(&head.api_version) {
         let response = all().with_error_code(ResponseError::UnsupportedVersion.code());
-        return apis::encode(&response, &head, 0);
+        return apis::encode(&ctx, response, &incoming, 0);
     }
-    let request = match apis::decode::<ApiVersionsRequest>(&head, body) {
+    let request = match apis::decode::<ApiVersionsRequest>(head, body) {
         Ok(request) => request,
         Err(close) => return close,
     };
     let response = match refusal(&ctx, &request, head.api_version) {
         None => {
             tracing::debug!(
-                connection = connection.id,
+                connection = incoming.connection.id,
                 software = request.client_software_name.as_str(),
                 software_version = request.client_software_version.as_str(),
                 "client"
@@ -49,7 +43,7 @@ pub(crate) async fn run(
         }
         Some(code) => ApiVersionsResponse::default().with_error_code(code),
     };
-    apis::encode(&response, &head, head.api_version)
+    apis::encode(&ctx, response, &incoming, head.api_version)
 }
 
 fn refusal(ctx: &Context, request: &ApiVersionsRequest, version: i16) -> Option<i16> {

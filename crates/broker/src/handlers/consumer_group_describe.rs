@@ -1,7 +1,7 @@
 //! ConsumerGroupDescribe (key 69), v0–v1: KIP-848 groups, their members, what those have and what they shall have.
 //!
 //! v1 member types, for groups in migration (KIP-1099). A group that is absent or of the classic protocol is an error with a
-//! message. Not done: quotas, so `throttle_time_ms` is always 0.
+//! message.
 
 use std::sync::Arc;
 

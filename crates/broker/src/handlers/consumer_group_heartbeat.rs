@@ -1,7 +1,7 @@
 //! ConsumerGroupHeartbeat (key 68), v0–v1: members of KIP-848 groups join, go on, reconcile and leave.
 //!
 //! v1 subscriptions by regular expression, and member ids made by the client (KIP-1082). Every failure has a message.
-//! Not done: quotas, so `throttle_time_ms` is always 0; topics that a member may not describe, as there are no ACLs yet.
+//! Not done: topics that a member may not describe, as there are no ACLs yet.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! CreateTopics (key 19), v2–v7: new topics, with their logs on disk before the answer leaves.
 //!
 //! v4 −1 = the broker's default · v5 flexible, returns what was made (KIP-525) · v7 topic id. Per-topic errors; one bad
-//! topic does not stop the others. `validate_only` does every check and nothing else. As with Kafka, clients may make
+//! topic does not stop the others; from v6 on a topic beyond the quota is refused (KIP-599). `validate_only` does every check and nothing else. As with Kafka, clients may make
 //! `__consumer_offsets` themselves; what they leave open is as the group coordinators need it.
 
 use std::collections::HashMap;
@@ -20,6 +20,7 @@ use crate::config_resources::Refused;
 use crate::context::Context;
 use crate::error_code;
 use crate::groups::OFFSETS_TOPIC;
+use crate::quotas::Mutations;
 
 pub(crate) struct CreateTopics;
 
@@ -49,6 +50,10 @@ impl Handler for CreateTopics {
 
     async fn handle(ctx: &Arc<Context>, call: Call<CreateTopicsRequest>) -> CreateTopicsResponse {
         let validate_only = call.request.validate_only;
+        let client_id = call.client_id.clone();
+        let caller = call.connection.caller(client_id.as_ref());
+        let is_strict = call.version >= STRICT_QUOTA_FROM;
+        let mut mutations = ctx.quotas.mutations(caller, is_strict);
         let names: Vec<TopicName> = call
             .request
             .topics
@@ -56,20 +61,29 @@ impl Handler for CreateTopics {
             .map(|topic| topic.name.clone())
             .collect();
         let specs = specs(ctx, call.request.topics);
-        let outcomes = create(ctx, specs, validate_only).await;
+        let outcomes = create(ctx, specs, validate_only, &mut mutations).await;
         let topics = names.into_iter().zip(outcomes);
         let mut answered = std::collections::HashSet::new();
         let topics = topics
             .filter(|(name, _)| answered.insert(name.clone()))
             .map(|(name, outcome)| result(ctx, name, outcome, call.version))
             .collect();
-        CreateTopicsResponse::default().with_topics(topics)
+        CreateTopicsResponse::default()
+            .with_topics(topics)
+            .with_throttle_time_ms(mutations.throttle_ms())
     }
 }
 
+/// From this version on clients know that a quota may refuse what they ask for.
+const STRICT_QUOTA_FROM: i16 = 6;
+
 /// Makes one topic, for auto-creation.
-pub(crate) async fn create_one(ctx: &Arc<Context>, spec: NewTopicSpec) -> Result<Made, Refused> {
-    let outcome = create(ctx, vec![Ok(spec)], false).await.pop();
+pub(crate) async fn create_one(
+    ctx: &Arc<Context>,
+    spec: NewTopicSpec,
+    mutations: &mut Mutations<'_>,
+) -> Result<Made, Refused> {
+    let outcome = create(ctx, vec![Ok(spec)], false, mutations).await.pop();
     outcome.unwrap_or_else(|| {
         Err(Refused {
             code: ResponseError::UnknownServerError,
@@ -224,9 +238,13 @@ fn spec(ctx: &Context, topic: CreatableTopic) -> Result<NewTopicSpec, Refused> {
 /// Checks configs, asks the controller, and lets the new logs appear before answering. Results in the order of `specs`.
 async fn create(
     ctx: &Arc<Context>,
-    specs: Vec<Result<NewTopicSpec, Refused>>,
+    mut specs: Vec<Result<NewTopicSpec, Refused>>,
     validate_only: bool,
+    mutations: &mut Mutations<'_>,
 ) -> Vec<Result<Made, Refused>> {
+    if mutations.is_limited() {
+        specs = within_quota(ctx, specs, mutations).await;
+    }
     let mut outcomes = Vec::with_capacity(specs.len());
     let mut asked = Vec::new();
     for spec in specs {
@@ -260,6 +278,31 @@ async fn create(
             }
         })
         .collect()
+}
+
+/// Refuses what the quota does not cover. What cannot be made anyhow costs nothing, so the controller is asked first; a request that
+/// only validates costs as much as one that creates (`ReplicationControlManager.createTopic`).
+async fn within_quota(
+    ctx: &Arc<Context>,
+    specs: Vec<Result<NewTopicSpec, Refused>>,
+    mutations: &mut Mutations<'_>,
+) -> Vec<Result<NewTopicSpec, Refused>> {
+    let valid = specs.iter().map(|spec| {
+        let spec = spec.as_ref().ok()?;
+        new_topic(ctx, spec.clone()).ok()
+    });
+    let valid: Vec<Option<NewTopic>> = valid.collect();
+    let asked = valid.iter().flatten().cloned().collect();
+    let mut answers = ctx.controller.create_topics(asked, true).await.into_iter();
+    let charge = |(spec, valid): (Result<NewTopicSpec, Refused>, Option<NewTopic>)| {
+        let answer = valid.and_then(|_| answers.next());
+        if let Some(Ok(created)) = answer {
+            let partitions = usize::try_from(created.partitions).unwrap_or(0);
+            mutations.record(partitions).map_err(Refused::from)?;
+        }
+        spec
+    };
+    specs.into_iter().zip(valid).map(charge).collect()
 }
 
 fn new_topic(ctx: &Context, spec: NewTopicSpec) -> Result<NewTopic, Refused> {

@@ -1,7 +1,6 @@
 //! DeleteGroups (key 42), v0–v3: groups without members go, and their offsets with them.
 //!
 //! v2 flexible · v3 says in words why a group was not deleted. A result for each group; one failure does not stop the others.
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! DeleteTopics (key 20), v1–v6: topics go at once, their files after `file.delete.delay.ms`.
 //!
-//! v4 flexible · v5 error message · v6 by name or by id.
+//! v4 flexible · v5 error message, and a topic beyond the quota is refused (KIP-599) · v6 by name or by id.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use cluster::TopicRef;
+use cluster::{ClusterImage, TopicRef};
 use uuid::Uuid;
 use wire::messages::delete_topics_response::DeletableTopicResult;
 use wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
@@ -25,6 +25,10 @@ impl Handler for DeleteTopics {
     const MAX: i16 = 6;
 
     async fn handle(ctx: &Arc<Context>, call: Call<DeleteTopicsRequest>) -> DeleteTopicsResponse {
+        let client_id = call.client_id.clone();
+        let caller = call.connection.caller(client_id.as_ref());
+        let is_strict = call.version >= STRICT_QUOTA_FROM;
+        let mut mutations = ctx.quotas.mutations(caller, is_strict);
         let wanted: Vec<Named> = if call.version >= 6 {
             call.request
                 .topics
@@ -44,7 +48,12 @@ impl Handler for DeleteTopics {
             let mut result = DeletableTopicResult::default()
                 .with_name(name)
                 .with_topic_id(id);
-            match selector {
+            let image = ctx.image();
+            let covered = selector.and_then(|selector| {
+                mutations.record(partitions_of(&image, &selector))?;
+                Ok(selector)
+            });
+            match covered {
                 Ok(selector) => asked.push((results.len(), selector)),
                 Err(refused) => refuse(&mut result, refused, call.version),
             }
@@ -70,8 +79,22 @@ impl Handler for DeleteTopics {
                 result.topic_id = Uuid::nil();
             }
         }
-        DeleteTopicsResponse::default().with_responses(results)
+        DeleteTopicsResponse::default()
+            .with_responses(results)
+            .with_throttle_time_ms(mutations.throttle_ms())
     }
+}
+
+/// From this version on clients know that a quota may refuse what they ask for.
+const STRICT_QUOTA_FROM: i16 = 5;
+
+/// How many partitions go with a topic; none with one that is not there.
+fn partitions_of(image: &ClusterImage, topic: &TopicRef) -> usize {
+    let found = match topic {
+        TopicRef::Name(name) => image.topic(name),
+        TopicRef::Id(id) => image.topic_by_id(*id),
+    };
+    found.map_or(0, |topic| topic.partitions.len())
 }
 
 /// What a request names a topic by.

@@ -3,7 +3,6 @@
 //! v1 throttle time · v3 authorised operations (KIP-430) · v4 `group_instance_id` (KIP-345) · v5 flexible · v6 an absent
 //! group is an error with a message (KIP-1043); before, it is described as dead (G17). A group that is asked for twice is
 //! answered once.
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::collections::HashSet;
 use std::sync::Arc;

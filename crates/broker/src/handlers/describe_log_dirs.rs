@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use storage::{DirStatus, PartitionLog};
-use wire::header::RequestHead;
 use wire::log_dirs::LogDirsResponse;
 use wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -16,20 +15,15 @@ use wire::messages::describe_log_dirs_response::{
 use wire::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
 use wire::{ResponseError, StrBytes};
 
-use crate::apis::{self, Answer};
+use crate::apis::{self, Answer, Incoming};
 use crate::context::Context;
-use crate::net::connection::ConnectionInfo;
 
 pub(crate) const MIN: i16 = 1;
 pub(crate) const MAX: i16 = 5;
 
-pub(crate) async fn run(
-    ctx: Arc<Context>,
-    _connection: Arc<ConnectionInfo>,
-    head: RequestHead,
-    body: Bytes,
-) -> Answer {
-    let request = match apis::decode::<DescribeLogDirsRequest>(&head, body) {
+pub(crate) async fn run(ctx: Arc<Context>, incoming: Incoming, body: Bytes) -> Answer {
+    let head = &incoming.head;
+    let request = match apis::decode::<DescribeLogDirsRequest>(head, body) {
         Ok(request) => request,
         Err(close) => return close,
     };
@@ -38,7 +32,7 @@ pub(crate) async fn run(
         described: described(&ctx, request, head.api_version),
         cordoned: Vec::new(),
     };
-    apis::encode(&response, &head, head.api_version)
+    apis::encode(&ctx, response, &incoming, head.api_version)
 }
 
 fn described(

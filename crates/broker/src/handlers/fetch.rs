@@ -18,11 +18,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 use wire::ResponseError;
-use wire::header::RequestHead;
 use wire::messages::FetchRequest;
 
 use self::encode::{Endpoint, PartitionResponse, Response, TopicResponse};
-use crate::apis::{self, Answer};
+use crate::apis::{self, Answer, Incoming};
 use crate::clock;
 use crate::context::Context;
 use crate::error_code;
@@ -30,7 +29,6 @@ use crate::fetch_session::{
     FetchPlan, Given, SessionHandle, SessionRequest, TopicPartition, TopicRef, Wanted,
 };
 use crate::metrics::Present;
-use crate::net::connection::ConnectionInfo;
 use crate::net::reply::Reply;
 use crate::topics::{Partition, TopicMap};
 use crate::waiters::Waiting;
@@ -74,37 +72,41 @@ struct Pass {
     brought_in: bool,
 }
 
-pub(crate) async fn run(
-    ctx: Arc<Context>,
-    connection: Arc<ConnectionInfo>,
-    head: RequestHead,
-    body: Bytes,
-) -> Answer {
-    let request = match apis::decode::<FetchRequest>(&head, body) {
+pub(crate) async fn run(ctx: Arc<Context>, incoming: Incoming, body: Bytes) -> Answer {
+    let request = match apis::decode::<FetchRequest>(&incoming.head, body) {
         Ok(request) => request,
         Err(close) => return close,
     };
-    match plan(&ctx, &request, head.api_version) {
+    match plan(&ctx, &incoming, &request) {
         Ok(fetch) => Answer::Later(Box::pin(async move {
-            let reply = serve(&ctx, &connection, fetch, head.correlation_id).await;
+            let reply = serve(&ctx, &incoming, fetch).await;
             Ok(Some(reply))
         })),
         Err(code) => {
             ctx.metrics.request_error(NAME, code.code());
             let response = Response {
                 error_code: code.code(),
+                throttle_time_ms: incoming.work.settle(&ctx),
                 ..Response::default()
             };
-            Answer::Now(encode::encode(
-                response,
-                head.correlation_id,
-                head.api_version,
-            ))
+            Answer::Now(encoded(response, &incoming))
         }
     }
 }
 
-fn plan(ctx: &Context, request: &FetchRequest, version: i16) -> Result<Fetch, ResponseError> {
+/// Encodes the response; the connection is not read while it is throttled (KIP-219).
+fn encoded(response: Response, incoming: &Incoming) -> Reply {
+    incoming.connection.throttle(response.throttle_time_ms);
+    let head = &incoming.head;
+    encode::encode(response, head.correlation_id, head.api_version)
+}
+
+fn plan(
+    ctx: &Context,
+    incoming: &Incoming,
+    request: &FetchRequest,
+) -> Result<Fetch, ResponseError> {
+    let version = incoming.head.api_version;
     let uses_topic_ids = version >= 13;
     let (partitions, forgotten) = partitions_of(request, uses_topic_ids);
     let (id, epoch) = if version >= 7 {
@@ -126,13 +128,17 @@ fn plan(ctx: &Context, request: &FetchRequest, version: i16) -> Result<Fetch, Re
         .map(|(key, wanted)| resolve(&table, key, wanted))
         .collect();
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
+    let bytes_max = usize::try_from(request.max_bytes)
+        .unwrap_or(0)
+        .min(ctx.config().fetch_bytes_max)
+        .min(ctx.quotas.fetch_bytes_max(incoming.caller()));
     Ok(Fetch {
         version,
         read_committed: request.isolation_level == 1,
-        bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
-        bytes_max: usize::try_from(request.max_bytes)
+        bytes_min: usize::try_from(request.min_bytes)
             .unwrap_or(0)
-            .min(ctx.config().fetch_bytes_max),
+            .min(bytes_max),
+        bytes_max,
         deadline: clock::monotonic() + wait,
         handle,
         targets,
@@ -213,12 +219,7 @@ fn resolve(table: &TopicMap, key: TopicPartition, wanted: Wanted) -> Target {
 }
 
 /// Stage 2: answers at once if there is enough, else waits for the partitions to move (F1).
-async fn serve(
-    ctx: &Arc<Context>,
-    connection: &ConnectionInfo,
-    fetch: Fetch,
-    correlation_id: i32,
-) -> Reply {
+async fn serve(ctx: &Arc<Context>, incoming: &Incoming, fetch: Fetch) -> Reply {
     let mut pass = read_all(ctx, &fetch).await;
     if !is_enough(&fetch, &pass) {
         let places = fetch
@@ -242,7 +243,7 @@ async fn serve(
             }
         }
     }
-    respond(ctx, connection, fetch, pass, correlation_id)
+    respond(ctx, incoming, fetch, pass)
 }
 
 fn is_enough(fetch: &Fetch, pass: &Pass) -> bool {
@@ -478,13 +479,28 @@ fn unknown(target: &Target) -> PartitionResponse {
     }
 }
 
-fn respond(
-    ctx: &Context,
-    connection: &ConnectionInfo,
-    fetch: Fetch,
-    pass: Pass,
-    correlation_id: i32,
-) -> Reply {
+/// Bytes of a partition's part of a response beside its records, about. Quotas need a size before anything is encoded.
+const PARTITION_BYTES: usize = 64;
+
+fn respond(ctx: &Context, incoming: &Incoming, fetch: Fetch, pass: Pass) -> Reply {
+    let with_records = pass
+        .answers
+        .iter()
+        .filter(|answer| !answer.records.is_empty());
+    let response_bytes = pass.bytes + PARTITION_BYTES * (1 + with_records.count());
+    let work_ms = incoming.work.settle(ctx);
+    let throttle = ctx
+        .quotas
+        .fetched(incoming.caller(), response_bytes, work_ms);
+    if throttle.is_emptied {
+        // As if nothing had been asked for: the session tells next time what it would have told now.
+        let response = Response {
+            throttle_time_ms: throttle.throttle_ms,
+            session_id: ctx.fetch_sessions.throttled(&fetch.handle),
+            ..Response::default()
+        };
+        return encoded(response, incoming);
+    }
     tally::count(ctx, &fetch.targets, &pass);
     let given: Vec<_> = fetch
         .targets
@@ -495,6 +511,7 @@ fn respond(
     let selected = fetch.handle.select(&given);
     let mut response = Response {
         session_id: fetch.handle.id(),
+        throttle_time_ms: throttle.throttle_ms,
         ..Response::default()
     };
     let mut needs_endpoint = false;
@@ -522,7 +539,7 @@ fn respond(
         }
     }
     if needs_endpoint {
-        let (host, port) = ctx.advertised(connection);
+        let (host, port) = ctx.advertised(&incoming.connection);
         response.endpoints.push(Endpoint {
             node_id: ctx.node_id,
             host,
@@ -530,7 +547,7 @@ fn respond(
             rack: ctx.config().rack.clone(),
         });
     }
-    encode::encode(response, correlation_id, fetch.version)
+    encoded(response, incoming)
 }
 
 /// Whether an error comes with a hint where the leader is (KIP-951).

@@ -97,7 +97,7 @@ async fn make_offsets_topic(ctx: &Arc<Context>) {
         return;
     }
     let spec = NewTopicSpec::automatic(ctx, OFFSETS_TOPIC);
-    if let Err(refused) = create_one(ctx, spec).await
+    if let Err(refused) = create_one(ctx, spec, &mut ctx.quotas.own_mutations()).await
         && refused.code != ResponseError::TopicAlreadyExists
     {
         warn!(code = ?refused.code, "{OFFSETS_TOPIC} cannot be created: {}", refused.message);

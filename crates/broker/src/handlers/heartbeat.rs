@@ -1,7 +1,6 @@
 //! Heartbeat (key 12), v0–v4: a group member says it is alive and learns whether it must rejoin.
 //!
 //! v1 throttle time · v3 `group_instance_id` (KIP-345) · v4 flexible.
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::sync::Arc;
 

@@ -2,7 +2,6 @@
 //!
 //! v1 rebalance timeout · v4 a new dynamic member is first told its id (KIP-394) · v5 `group_instance_id` (KIP-345) · v6
 //! flexible · v7 protocol type in the answer · v8 the client's reason (KIP-800) · v9 `skip_assignment` (KIP-814).
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::sync::Arc;
 

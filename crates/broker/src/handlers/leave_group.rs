@@ -2,7 +2,6 @@
 //!
 //! v1 throttle time · v3 several members, each by its id or its `group_instance_id`, and a result for each (KIP-345) · v4
 //! flexible · v5 the reason (KIP-800).
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::sync::Arc;
 

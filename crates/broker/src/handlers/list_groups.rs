@@ -1,7 +1,6 @@
 //! ListGroups (key 16), v0–v5: the groups that this broker coordinates.
 //!
 //! v1 throttle time · v3 flexible · v4 states, and a filter of them (KIP-518) · v5 types, and a filter of them (KIP-848).
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::sync::Arc;
 

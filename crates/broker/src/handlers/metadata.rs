@@ -108,7 +108,7 @@ async fn topics(ctx: &Arc<Context>, call: &Call<MetadataRequest>) -> Vec<Metadat
         answers.push(match lookup(&ctx.topics.table(), topic, version) {
             Lookup::Found(topic) => render(&topic),
             Lookup::Refused(code) => refused(topic, code, version),
-            Lookup::Unknown(name) if may_create => match created(ctx, &name).await {
+            Lookup::Unknown(name) if may_create => match created(ctx, call, &name).await {
                 Ok(topic) => render(&topic),
                 Err(code) => refused(topic, code, version),
             },
@@ -152,11 +152,20 @@ fn lookup(table: &TopicMap, wanted: &MetadataRequestTopic, version: i16) -> Look
     }
 }
 
-async fn created(ctx: &Arc<Context>, name: &str) -> Result<Arc<Topic>, ResponseError> {
-    let made = create_one(ctx, NewTopicSpec::automatic(ctx, name)).await;
+async fn created(
+    ctx: &Arc<Context>,
+    call: &Call<MetadataRequest>,
+    name: &str,
+) -> Result<Arc<Topic>, ResponseError> {
+    let mut mutations = ctx.quotas.mutations(call.caller(), true);
+    let made = create_one(ctx, NewTopicSpec::automatic(ctx, name), &mut mutations).await;
     match (ctx.topics.table().named(name), made) {
         // Somebody else may have been faster; either way it is there.
         (Some(topic), _) => Ok(Arc::clone(topic)),
+        // The client asks again, as it does while Kafka creates a topic; by then the quota may let it.
+        (None, Err(refused)) if refused.code == ResponseError::ThrottlingQuotaExceeded => {
+            Err(ResponseError::UnknownTopicOrPartition)
+        }
         (None, Err(refused)) => Err(refused.code),
         (None, Ok(_)) => Err(ResponseError::LeaderNotAvailable),
     }

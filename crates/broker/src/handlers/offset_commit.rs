@@ -2,7 +2,6 @@
 //!
 //! v3 throttle time · v5 no retention time · v6 leader epoch · v7 `group_instance_id` (KIP-345) · v8 flexible · v9 errors
 //! of consumer groups (KIP-848) · v10 topic ids instead of names.
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::sync::Arc;
 

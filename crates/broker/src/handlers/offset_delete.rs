@@ -1,6 +1,5 @@
 //! OffsetDelete (key 47), v0: committed offsets are forgotten, except those of topics that members of the group read.
 //!
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::sync::Arc;
 

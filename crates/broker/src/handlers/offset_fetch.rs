@@ -4,7 +4,6 @@
 //! (KIP-447) · v8 several groups (KIP-709) · v9 member id and epoch (KIP-848) · v10 topic ids instead of names.
 //! What is not committed is answered with −1 and no error (G14). A group, or a partition, that is asked for twice is answered
 //! once: a small request must not be answered by the same metadata a million times.
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::collections::HashSet;
 use std::sync::Arc;

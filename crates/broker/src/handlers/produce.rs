@@ -13,7 +13,6 @@ use storage::validate::{self, BatchRules, CompressionRule, InvalidBatch, Validat
 use storage::{AppendError, AppendJob, Appended, Origin};
 use tokio::sync::oneshot;
 use wire::batch::{BatchHeader, Codec};
-use wire::header::RequestHead;
 use wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use wire::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
@@ -21,7 +20,7 @@ use wire::messages::produce_response::{
 use wire::messages::{ProduceRequest, ProduceResponse, TopicName};
 use wire::{ResponseError, StrBytes};
 
-use crate::apis::{self, Answer};
+use crate::apis::{self, Answer, Incoming};
 use crate::context::Context;
 use crate::error_code;
 use crate::metrics::Present;
@@ -123,21 +122,30 @@ struct TopicOutcome {
     partitions: Vec<Outcome>,
 }
 
-pub(crate) async fn run(
-    ctx: Arc<Context>,
-    connection: Arc<ConnectionInfo>,
-    head: RequestHead,
-    body: Bytes,
-) -> Answer {
-    let request = match apis::decode::<ProduceRequest>(&head, body) {
+pub(crate) async fn run(ctx: Arc<Context>, incoming: Incoming, body: Bytes) -> Answer {
+    let body_bytes = body.len();
+    let request = match apis::decode::<ProduceRequest>(&incoming.head, body) {
         Ok(request) => request,
         Err(close) => return close,
     };
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let acks = Acks::of(request.acks);
-    let (outcomes, appends) = take_up(&ctx, &connection, request, acks, head.api_version).await;
-    let finish = finish(ctx, connection, head, outcomes, appends, acks, timeout);
+    let version = incoming.head.api_version;
+    let (outcomes, appends) = take_up(&ctx, &incoming.connection, request, acks, version).await;
+    let throttle_ms = throttle_ms(&ctx, &incoming, acks, body_bytes);
+    // At once: a client that does not wait for answers must not be read ahead of its quota.
+    incoming.connection.throttle(throttle_ms);
+    let finish = finish(ctx, incoming, outcomes, appends, acks, timeout, throttle_ms);
     Answer::Later(Box::pin(finish))
+}
+
+/// What the client's quotas say to this request. Without an answer there is no work to count (`KafkaApis.handleProduceRequest`).
+fn throttle_ms(ctx: &Context, incoming: &Incoming, acks: Option<Acks>, body_bytes: usize) -> i32 {
+    let produced_ms = ctx.quotas.produced(incoming.caller(), body_bytes);
+    if acks == Some(Acks::None) {
+        incoming.work.exempt();
+    }
+    produced_ms.max(incoming.work.settle(ctx))
 }
 
 /// Stage 1: checks every batch and queues those that pass for the writer, in request order.
@@ -324,13 +332,14 @@ fn is_opened(codec: Codec, rules: &BatchRules) -> bool {
 /// Stage 2: waits for the append and for whom `acks` names, and builds the response.
 async fn finish(
     ctx: Arc<Context>,
-    connection: Arc<ConnectionInfo>,
-    head: RequestHead,
+    incoming: Incoming,
     outcomes: Vec<TopicOutcome>,
     appends: Option<oneshot::Receiver<Vec<Result<Appended, AppendError>>>>,
     acks: Option<Acks>,
     timeout: Duration,
+    mut throttle_ms: i32,
 ) -> Result<Option<crate::net::reply::Reply>, String> {
+    let version = incoming.head.api_version;
     let mut appended = match appends {
         // A writer that dies answers with nothing: the partitions below then say so.
         Some(receiver) => receiver.await.unwrap_or_default().into_iter(),
@@ -338,7 +347,6 @@ async fn finish(
     };
     let deadline = crate::clock::monotonic() + timeout;
     let mut failed = None;
-    let mut throttle_ms = 0;
     let mut responses = Vec::with_capacity(outcomes.len());
     for topic in outcomes {
         let mut partition_responses = Vec::with_capacity(topic.partitions.len());
@@ -362,19 +370,19 @@ async fn finish(
                 ctx.metrics.produce_refused(refused.code);
                 failed.get_or_insert(refused.code);
             }
-            partition_responses.push(partition_response(index, result, head.api_version));
+            partition_responses.push(partition_response(index, result, version));
         }
         let mut response =
             TopicProduceResponse::default().with_partition_responses(partition_responses);
-        if head.api_version >= 13 {
+        if version >= 13 {
             response = response.with_topic_id(topic.id);
         } else {
             response = response.with_name(topic.name);
         }
         responses.push(response);
     }
-    connection.throttle(throttle_ms);
     if acks == Some(Acks::None) {
+        incoming.connection.throttle(throttle_ms);
         // No answer is wanted, so closing the connection is the only way to say that something failed (P2).
         return match failed {
             None => Ok(None),
@@ -384,11 +392,7 @@ async fn finish(
     let response = ProduceResponse::default()
         .with_responses(responses)
         .with_throttle_time_ms(throttle_ms);
-    match apis::encode(&response, &head, head.api_version) {
-        Answer::Now(reply) => Ok(Some(reply)),
-        Answer::Close(reason) => Err(reason),
-        Answer::Later(_) => Ok(None),
-    }
+    apis::reply(&ctx, response, &incoming, version).map(Some)
 }
 
 fn count(ctx: &Context, submitted: &Submitted, result: &Result<Appended, AppendError>) {

@@ -2,7 +2,6 @@
 //!
 //! v1 throttle time · v3 `group_instance_id` (KIP-345) · v4 flexible · v5 protocol type and name, which the member must
 //! name then.
-//! Not done: quotas, so `throttle_time_ms` is always 0.
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, trace};
+use wire::StrBytes;
 use wire::header::RequestHead;
 
 use super::budget::MemoryPermit;
@@ -24,6 +25,7 @@ use crate::apis::{self, Answer, Later};
 use crate::clock;
 use crate::config::Listener;
 use crate::context::Context;
+use crate::quotas::Caller;
 
 /// Requests of one connection that may wait for their responses at a time; beyond it the socket is not read.
 const IN_FLIGHT_MAX: usize = 128;
@@ -90,14 +92,36 @@ impl ConnectionInfo {
     pub(crate) fn throttle(&self, throttle_ms: i32) {
         if let Ok(ms @ 1..) = u64::try_from(throttle_ms) {
             let now_ms = self.mute.origin.elapsed().as_millis() as u64;
-            self.mute.until_ms.fetch_max(now_ms + ms, Ordering::Relaxed);
+            self.mute
+                .until_ms
+                .fetch_max(now_ms.saturating_add(ms), Ordering::Relaxed);
         }
     }
 
-    async fn unmuted(&self) {
-        let until = Duration::from_millis(self.mute.until_ms.load(Ordering::Relaxed));
-        if until > self.mute.origin.elapsed() {
-            tokio::time::sleep_until(self.mute.origin + until).await;
+    /// Whose quotas a request of this client id is counted against. Until clients say who they are, all are Kafka's anonymous
+    /// user.
+    pub(crate) fn caller<'a>(&self, client_id: Option<&'a StrBytes>) -> Caller<'a> {
+        Caller {
+            user: "ANONYMOUS",
+            client_id: client_id.map_or("", |client_id| client_id.as_str()),
+        }
+    }
+
+    /// Waits until the connection may be read; `false` if that is further off than a connection may be idle.
+    async fn unmuted(&self, idle_max: Duration) -> bool {
+        let idle_from = clock::monotonic();
+        loop {
+            // Answers that are still being waited for may put it off.
+            let until = Duration::from_millis(self.mute.until_ms.load(Ordering::Relaxed));
+            if until <= self.mute.origin.elapsed() {
+                return true;
+            }
+            let until = self.mute.origin + until;
+            let idle_until = idle_from + idle_max;
+            tokio::time::sleep_until(until.min(idle_until)).await;
+            if idle_until < until {
+                return false;
+            }
         }
     }
 }
@@ -218,7 +242,14 @@ async fn read_requests(
         whole_frame: network.frame_deadline,
     };
     loop {
-        info.unmuted().await;
+        let may_be_read = tokio::select! {
+            biased;
+            () = ctx.stop.cancelled() => return Ended::ShuttingDown,
+            may_be_read = info.unmuted(limits.idle) => may_be_read,
+        };
+        if !may_be_read {
+            return ReadFrameError::Idle(limits.idle).into();
+        }
         let Ok(slot) = queue.reserve().await else {
             return Ended::ShuttingDown;
         };

@@ -3,25 +3,29 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foldhash::HashMap;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug_span, info, warn};
 
 use super::connection;
-use crate::clock;
 use crate::config::{Listener, NetworkOptions};
 use crate::context::Context;
 use crate::metrics::Present;
 
 /// Pause after an accept that failed for want of descriptors or memory; existing connections go on meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that are kept for a while only to be closed.
+const HELD_MAX: usize = 1_000;
+
+/// The label of connections that came too fast from one address.
+const ADDRESS_RATE: &str = "address_rate";
 
 /// Binds a listener. Port 0 is fine: ask the socket for the real one.
 pub(crate) async fn bind(listener: &Listener, options: &NetworkOptions) -> io::Result<TcpListener> {
@@ -83,7 +87,7 @@ struct Place {
 
 impl ConnectionLimits {
     /// The limits' names, as labels.
-    pub(crate) const NAMES: [&'static str; 2] = ["total", "address"];
+    pub(crate) const NAMES: [&'static str; 3] = ["total", "address", ADDRESS_RATE];
 
     /// Takes a place under the limits as they are now: they may be altered while the broker runs.
     fn take(
@@ -131,7 +135,7 @@ pub(crate) async fn accept(
     connections: TaskTracker,
     stop: CancellationToken,
 ) {
-    let mut pace = Pace::new();
+    let held = Arc::new(AtomicUsize::new(0));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -140,9 +144,18 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
+                if let Some(throttle) = ctx.quotas.refuses_connection(peer.ip()) {
+                    hold(&ctx, stream, throttle, &held, &connections);
+                    continue;
+                }
+                let pause = pause(&ctx, &listener);
                 welcome(&ctx, stream, peer, &listener, &limits, &connections);
-                pace.accepted(ctx.config().network.connection_rate_max)
-                    .await;
+                if !pause.is_zero() {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
             }
             Err(error) if is_shortage(&error) => {
                 warn!(%error, "a connection could not be accepted; trying again shortly");
@@ -154,32 +167,53 @@ pub(crate) async fn accept(
     }
 }
 
-/// Holds accepting back to `max.connection.creation.rate`, in windows of a second.
-struct Pace {
-    window: Instant,
-    accepted: u32,
+/// For how long accepting must pause after one more connection, so that neither this listener nor the broker takes more than it may.
+/// The listener that brokers use has no part in the broker's limit, if there are others (`ConnectionQuotas.protectedListener`).
+fn pause(ctx: &Context, listener: &Listener) -> Duration {
+    let config = ctx.config();
+    let network = &config.network;
+    let is_protected = config.listeners.len() > 1 && listener.name == config.inter_broker_listener;
+    let unlimited = i32::MAX.unsigned_abs();
+    let is_limit = |rate: &u32| *rate < unlimited;
+    let of_listener = network.listener_connection_rates_max.get(&listener.name);
+    let of_broker = Some(network.connection_rate_max).filter(|_| !is_protected);
+    let (of_listener, of_broker) = (
+        of_listener.copied().filter(is_limit),
+        of_broker.filter(is_limit),
+    );
+    if of_listener.is_none() && of_broker.is_none() {
+        return Duration::ZERO;
+    }
+    ctx.quotas.accepted(&listener.name, of_listener, of_broker)
 }
 
-impl Pace {
-    fn new() -> Self {
-        Self {
-            window: clock::monotonic(),
-            accepted: 0,
-        }
+/// Keeps a connection that is one too many from its address for a while before closing it, so that its client does not come back at
+/// once (KIP-612). Beyond so many, they are closed without that.
+fn hold(
+    ctx: &Context,
+    stream: TcpStream,
+    throttle: Duration,
+    held: &Arc<AtomicUsize>,
+    connections: &TaskTracker,
+) {
+    ctx.metrics
+        .network
+        .rejected
+        .with_label_values(&[ADDRESS_RATE])
+        .inc();
+    if held.fetch_add(1, Ordering::Relaxed) >= HELD_MAX {
+        held.fetch_sub(1, Ordering::Relaxed);
+        return;
     }
-
-    /// Counts a connection; waits for the next second when this one has had its share.
-    async fn accepted(&mut self, rate_max: u32) {
-        let second = Duration::from_secs(1);
-        if self.window.elapsed() >= second {
-            *self = Self::new();
+    let (held, stop) = (Arc::clone(held), ctx.stop.clone());
+    connections.spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(throttle) => {}
         }
-        self.accepted = self.accepted.saturating_add(1);
-        if self.accepted >= rate_max {
-            tokio::time::sleep_until(self.window + second).await;
-            *self = Self::new();
-        }
-    }
+        drop(stream);
+        held.fetch_sub(1, Ordering::Relaxed);
+    });
 }
 
 /// Too many open files (here or in the system), no buffer, no memory.
@@ -280,19 +314,5 @@ mod tests {
         assert_eq!(limits.take(b, &options).err(), Some("total"));
         drop(first);
         assert!(limits.take(a, &options).is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn accepting_is_held_back_to_the_configured_rate() {
-        let begin = clock::monotonic();
-        let mut pace = Pace::new();
-        for _ in 0..25 {
-            pace.accepted(10).await;
-        }
-        assert_eq!(
-            begin.elapsed().as_secs(),
-            2,
-            "25 connections at 10 a second take more than two seconds"
-        );
     }
 }
