@@ -14,6 +14,7 @@ mod placement;
 mod produce;
 mod quotas;
 mod restart;
+mod throttling;
 mod topics;
 mod versions;
 mod wire;

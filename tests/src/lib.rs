@@ -216,8 +216,13 @@ pub fn build(values: &[&[u8]], options: BatchOptions) -> Bytes {
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> Self {
+        Self::connect_as(addr, "test").await
+    }
+
+    /// A connection whose requests carry this client id.
+    pub async fn connect_as(addr: SocketAddr, client_id: &str) -> Self {
         let stream = TcpStream::connect(addr).await.expect("the broker accepts");
-        let mut connection = Connection::new(stream, "test");
+        let mut connection = Connection::new(stream, client_id);
         connection
             .negotiate()
             .await
