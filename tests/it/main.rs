@@ -14,6 +14,7 @@ mod placement;
 mod produce;
 mod quotas;
 mod restart;
+mod telemetry;
 mod throttling;
 mod topics;
 mod versions;

@@ -200,6 +200,8 @@ pub(crate) static APIS: &[Api] = &[
     Api::of::<handlers::describe_producers::DescribeProducers>(),
     Api::waiting::<handlers::consumer_group_heartbeat::ConsumerGroupHeartbeat>(),
     Api::waiting::<handlers::consumer_group_describe::ConsumerGroupDescribe>(),
+    Api::of::<handlers::get_telemetry_subscriptions::GetTelemetrySubscriptions>(),
+    Api::waiting::<handlers::push_telemetry::PushTelemetry>(),
     Api::of::<handlers::list_config_resources::ListConfigResources>(),
     Api::of::<handlers::describe_topic_partitions::DescribeTopicPartitions>(),
 ];

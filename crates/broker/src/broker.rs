@@ -28,6 +28,7 @@ use crate::net::budget::MemoryBudget;
 use crate::net::listener::{self, ConnectionLimits};
 use crate::quotas::Quotas;
 use crate::tasks::Tasks;
+use crate::telemetry::Telemetry;
 use crate::topics::Topics;
 use crate::waiters::WaiterTable;
 
@@ -132,6 +133,7 @@ impl Broker {
         let registry = embedding.registry.unwrap_or_default();
         let metrics = Metrics::register(&registry)?;
         let quotas = Quotas::new(&config.quotas, &registry)?;
+        let telemetry = Telemetry::register(&registry)?;
         let admin = Admin {
             registry: registry.clone(),
             stage: Arc::new(RwLock::new(Stage::Starting("opening the metadata"))),
@@ -165,6 +167,7 @@ impl Broker {
             memory: MemoryBudget::new(config.network.request_budget_bytes),
             quotas,
             metrics,
+            telemetry,
             log_filter: embedding.log_filter,
             clock: SystemClock,
             stop: stop.clone(),

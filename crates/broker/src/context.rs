@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::net::budget::MemoryBudget;
 use crate::net::connection::ConnectionInfo;
 use crate::quotas::Quotas;
+use crate::telemetry::Telemetry;
 use crate::topics::Topics;
 
 /// The broker's shared services. Cheap to share, never global: several brokers live in one process.
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) telemetry: Telemetry,
     pub(crate) memory: MemoryBudget,
     pub(crate) quotas: Quotas,
     pub(crate) metrics: Metrics,
@@ -104,6 +106,7 @@ impl Context {
             self.topics.reconfigure(&self.config());
         }
         self.follow_group_overrides(&image);
+        self.telemetry.follow(&image);
         self.topics.apply(&image, &self.config());
     }
 

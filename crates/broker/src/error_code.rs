@@ -11,6 +11,8 @@ use storage::{AppendError, ChangeError, ReadError};
 use wire::ResponseError;
 use wire::batch::{BatchError, MAGIC};
 
+use crate::telemetry::TelemetryError;
+
 /// What a client should do about a batch that is not acceptable as it is. The codes are those that a Kafka 4.4 answers
 /// for the same bytes, except where it answers −1 or stores what it cannot read.
 pub(crate) fn for_batch(error: &InvalidBatch) -> ResponseError {
@@ -225,5 +227,20 @@ pub(crate) fn for_group(error: &GroupError) -> ResponseError {
         GroupError::CoordinatorLoading => ResponseError::CoordinatorLoadInProgress,
         GroupError::NotCoordinator => ResponseError::NotCoordinator,
         GroupError::Internal => ResponseError::UnknownServerError,
+    }
+}
+
+/// What a client should do about refused telemetry (`ClientMetricsManager`, `PushTelemetryRequest`).
+pub(crate) fn for_telemetry(error: &TelemetryError) -> ResponseError {
+    match error {
+        TelemetryError::InvalidInstanceId(_) | TelemetryError::Terminated => {
+            ResponseError::InvalidRequest
+        }
+        TelemetryError::TooSoon => ResponseError::ThrottlingQuotaExceeded,
+        // It asks for its subscription again.
+        TelemetryError::UnknownSubscription => ResponseError::UnknownSubscriptionId,
+        TelemetryError::UnsupportedCompression(_) => ResponseError::UnsupportedCompressionType,
+        TelemetryError::TooLarge(_) => ResponseError::TelemetryTooLarge,
+        TelemetryError::Unreadable(_) => ResponseError::InvalidRecord,
     }
 }

@@ -21,6 +21,7 @@ mod net;
 mod operations;
 mod quotas;
 mod tasks;
+mod telemetry;
 mod topics;
 mod waiters;
 

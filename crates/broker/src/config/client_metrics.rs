@@ -148,11 +148,11 @@ impl Subscription {
         Ok(subscription)
     }
 
-    /// Whether a client is meant, of which `attribute` tells what a selector looks at.
-    pub fn matches<'a>(&self, attribute: impl Fn(Selector) -> &'a str) -> bool {
-        self.selectors
-            .iter()
-            .all(|(selector, regex)| regex.is_match(attribute(*selector)))
+    /// Whether a client is meant, of which `attribute` tells what a selector looks at, if there is any.
+    pub fn matches<'a>(&self, attribute: impl Fn(Selector) -> Option<&'a str>) -> bool {
+        let mut selectors = self.selectors.iter();
+        selectors
+            .all(|(selector, regex)| attribute(*selector).is_some_and(|text| regex.is_match(text)))
     }
 }
 
@@ -199,22 +199,22 @@ mod tests {
             .expect("a subscription");
         let client = |id: &'static str, software: &'static str| {
             subscription.matches(|selector| match selector {
-                Selector::ClientId => id,
-                Selector::SoftwareName => software,
-                _ => "",
+                Selector::ClientId => Some(id),
+                Selector::SoftwareName => Some(software),
+                _ => None,
             })
         };
         assert!(client("app-1", "librdkafka"));
         assert!(!client("my-app-1", "librdkafka"));
         assert!(!client("app-1", "apache-kafka-java"));
-        assert!(parse(&[]).expect("everybody").matches(|_| ""));
+        assert!(parse(&[]).expect("everybody").matches(|_| None));
     }
 
     #[test]
     fn of_two_expressions_for_one_selector_the_later_counts() {
         let subscription =
             parse(&[(MATCH, "client_id=x,client_id=y")]).expect("Kafka takes it too");
-        assert!(subscription.matches(|_| "y") && !subscription.matches(|_| "x"));
+        assert!(subscription.matches(|_| Some("y")) && !subscription.matches(|_| Some("x")));
     }
 
     #[test]

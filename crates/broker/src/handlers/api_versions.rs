@@ -33,6 +33,13 @@ pub(crate) async fn run(ctx: Arc<Context>, incoming: Incoming, body: Bytes) -> A
     };
     let response = match refusal(&ctx, &request, head.api_version) {
         None => {
+            // Before v3 they are empty.
+            if !request.client_software_name.is_empty() {
+                connection.introduce(
+                    &request.client_software_name,
+                    &request.client_software_version,
+                );
+            }
             tracing::debug!(
                 connection = incoming.connection.id,
                 software = request.client_software_name.as_str(),

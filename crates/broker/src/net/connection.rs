@@ -5,8 +5,8 @@
 //! response over wakes nobody else.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,6 +37,9 @@ const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 /// Time for the responses that are still due when a connection is ended by us.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 
+/// Characters kept of the name of a client's software, and of its version.
+const SOFTWARE_WORD_MAX: usize = 200;
+
 /// What handlers may know of the connection a request came by.
 #[derive(Debug)]
 pub(crate) struct ConnectionInfo {
@@ -49,6 +52,24 @@ pub(crate) struct ConnectionInfo {
     /// Appends handed to the store by this connection and not yet applied.
     pub(crate) appends: AppendGate,
     mute: Mute,
+    software: OnceLock<Software>,
+}
+
+/// What a client says it is (KIP-511).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Software {
+    pub(crate) name: Box<str>,
+    pub(crate) version: Box<str>,
+}
+
+impl Software {
+    /// A client that has not said (Kafka's `ClientInformation.EMPTY`).
+    pub(crate) fn unknown() -> Self {
+        Self {
+            name: "unknown".into(),
+            version: "unknown".into(),
+        }
+    }
 }
 
 /// Lets a request see the effects of the produce requests before it, although those are only queued.
@@ -105,6 +126,20 @@ impl ConnectionInfo {
             user: "ANONYMOUS",
             client_id: client_id.map_or("", |client_id| client_id.as_str()),
         }
+    }
+
+    /// What the client says it is.
+    pub(crate) fn software(&self) -> &Software {
+        self.software.get_or_init(Software::unknown)
+    }
+
+    /// Keeps what the client said it is; the first word counts.
+    pub(crate) fn introduce(&self, name: &str, version: &str) {
+        let short = |word: &str| word.chars().take(SOFTWARE_WORD_MAX).collect::<String>();
+        self.software.get_or_init(|| Software {
+            name: short(name).into(),
+            version: short(version).into(),
+        });
     }
 
     /// Waits until the connection may be read; `false` if that is further off than a connection may be idle.
@@ -204,6 +239,7 @@ pub(crate) async fn serve(
             origin: clock::monotonic(),
             until_ms: AtomicU64::new(0),
         },
+        software: OnceLock::new(),
     });
     let (queue, pending) = mpsc::channel(IN_FLIGHT_MAX);
     let mut writing = std::pin::pin!(write_responses(&ctx, &stream, pending));
@@ -218,6 +254,7 @@ pub(crate) async fn serve(
             ended = Ended::Refused(reason);
         }
     }
+    ctx.telemetry.disconnected(id);
     debug!(connection = id, %peer, reason = ended.reason(), "connection ended: {ended}");
     ended
 }
