@@ -33,7 +33,7 @@ impl Handler for AlterConfigs {
                 .with_resource_name(resource.resource_name.clone());
             responses.push(
                 match replace(ctx, &naming, resource, call.request.validate_only).await {
-                    Ok(()) => response,
+                    Ok(()) => response.with_error_message(None),
                     Err(refused) => response
                         .with_error_code(refused.code.code())
                         .with_error_message(Some(StrBytes::from_string(refused.message))),

@@ -43,7 +43,7 @@ impl Handler for IncrementalAlterConfigs {
                 .with_resource_type(kind)
                 .with_resource_name(name);
             responses.push(match altered {
-                Ok(()) => response,
+                Ok(()) => response.with_error_message(None),
                 Err(refused) => response
                     .with_error_code(refused.code.code())
                     .with_error_message(Some(StrBytes::from_string(refused.message))),

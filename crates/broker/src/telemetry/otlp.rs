@@ -49,6 +49,9 @@ pub(super) fn walk(payload: &[u8], mut visit: impl FnMut(Sample<'_>)) -> Result<
     Ok(())
 }
 
+/// What a data point of its kind says, if anything.
+type ReadPoint = fn(&[u8], &Sum) -> Result<Option<Value>, BadOtlp>;
+
 fn walk_metric(
     metric: &[u8],
     left: &mut usize,
@@ -62,15 +65,12 @@ fn walk_metric(
         }
     }
     for field in Fields(metric) {
-        let (points, read): (&[u8], fn(&[u8], &Sum) -> Result<Option<Value>, BadOtlp>) =
-            match field? {
-                (5, Wire::Bytes(gauge)) => {
-                    (gauge, |point, _| Ok(number(point)?.map(Value::Measured)))
-                }
-                (7, Wire::Bytes(sum)) => (sum, sum_point),
-                (9, Wire::Bytes(histogram)) => (histogram, |point, _| histogram_point(point)),
-                _ => continue,
-            };
+        let (points, read): (&[u8], ReadPoint) = match field? {
+            (5, Wire::Bytes(gauge)) => (gauge, |point, _| Ok(number(point)?.map(Value::Measured))),
+            (7, Wire::Bytes(sum)) => (sum, sum_point),
+            (9, Wire::Bytes(histogram)) => (histogram, |point, _| histogram_point(point)),
+            _ => continue,
+        };
         let sum = Sum::read(points)?;
         for point in messages(points, 1) {
             *left = left.checked_sub(1).ok_or(BadOtlp::TooMany)?;
