@@ -1,15 +1,13 @@
 //! Every API answers at every version it is advertised in, and the answer can be read.
 
 mod groups;
+mod operators;
 mod placement;
 
 use std::ops::RangeInclusive;
 
 use tidewater_tests::{Client, TestBroker, batch, fetch_request, produce_request, topic_name};
 use uuid::Uuid;
-use wire::messages::alter_client_quotas_request::{
-    EntityData as AlteredEntity, EntryData as AlteredQuota, OpData,
-};
 use wire::messages::alter_configs_request::AlterConfigsResource as ReplacedResource;
 use wire::messages::create_partitions_request::CreatePartitionsTopic;
 use wire::messages::create_topics_request::CreatableTopic;
@@ -23,11 +21,10 @@ use wire::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
 use wire::messages::{
-    AlterClientQuotasRequest, AlterConfigsRequest, BrokerId, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClientQuotasRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, ListConfigResourcesRequest, ListOffsetsRequest, MetadataRequest,
+    AlterConfigsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeLogDirsRequest, DescribeTopicPartitionsRequest, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
     OffsetForLeaderEpochRequest,
 };
 use wire::{Request, StrBytes};
@@ -345,43 +342,6 @@ async fn operations(asker: &mut Asker) {
     }
 }
 
-/// Client quotas, and the list of what has a configuration.
-async fn quotas(asker: &mut Asker) {
-    let alter = |_| {
-        let entity = AlteredEntity::default()
-            .with_entity_type(text("user"))
-            .with_entity_name(None);
-        let limit = OpData::default()
-            .with_key(text("producer_byte_rate"))
-            .with_value(1e9);
-        let entry = AlteredQuota::default()
-            .with_entity(vec![entity])
-            .with_ops(vec![limit]);
-        AlterClientQuotasRequest::default().with_entries(vec![entry])
-    };
-    asker
-        .every(0, alter, |version, answer| {
-            assert_eq!(
-                answer.entries[0].error_code, 0,
-                "AlterClientQuotas v{version}"
-            );
-        })
-        .await;
-    let describe = |_| DescribeClientQuotasRequest::default();
-    asker
-        .every(0, describe, |version, answer| {
-            let found = answer.entries.as_deref().map_or(0, <[_]>::len);
-            assert_eq!(found, 1, "DescribeClientQuotas v{version}");
-        })
-        .await;
-    let list = |_| ListConfigResourcesRequest::default();
-    asker
-        .every(0, list, |version, answer| {
-            assert_eq!(answer.error_code, 0, "ListConfigResources v{version}");
-        })
-        .await;
-}
-
 #[tokio::test]
 async fn every_api_answers_at_every_version_it_is_advertised_in() {
     let settings = [
@@ -400,7 +360,7 @@ async fn every_api_answers_at_every_version_it_is_advertised_in() {
     topics(&mut asker).await;
     operations(&mut asker).await;
     placement::placement(&mut asker).await;
-    quotas(&mut asker).await;
+    operators::operators(&mut asker).await;
     groups::groups(&mut asker).await;
     groups::consumer_groups(&mut asker).await;
     asker.asked.sort_unstable();

@@ -70,7 +70,9 @@ pub fn markdown() -> String {
     section(
         &mut page,
         "Client metrics subscriptions",
-        "Which metrics clients push to the broker (KIP-714), which shows them on `/metrics` \
+        "Which metrics clients push to the broker (KIP-714), which shows them on `/metrics`, \
+         added up by metric and client software: what clients count as `tidewater_client_counted_total`, what they \
+         measure as `tidewater_client_observed` \
          (`kafka-client-metrics`, `kafka-configs --entity-type client-metrics`).",
         client_metrics_table(),
     );

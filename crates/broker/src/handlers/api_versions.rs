@@ -35,7 +35,7 @@ pub(crate) async fn run(ctx: Arc<Context>, incoming: Incoming, body: Bytes) -> A
         None => {
             // Before v3 they are empty.
             if !request.client_software_name.is_empty() {
-                connection.introduce(
+                incoming.connection.introduce(
                     &request.client_software_name,
                     &request.client_software_version,
                 );
