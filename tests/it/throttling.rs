@@ -7,10 +7,11 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpSocket;
 use tokio::time::Instant;
 use wire::ResponseError;
+use wire::api_versions::ApiVersionsRequest;
 use wire::messages::create_partitions_request::CreatePartitionsTopic;
 use wire::messages::delete_topics_request::DeleteTopicState;
 use wire::messages::{
-    ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse,
+    CreatePartitionsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse,
     FindCoordinatorRequest, ListGroupsRequest, MetadataRequest, ProduceResponse,
 };
 
