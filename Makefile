@@ -33,13 +33,14 @@ fix: ## Apply what clippy can mend by itself, then format.
 
 docs: ## Regenerate the pages under docs/ that come from the code's tables.
 	UPDATE_DOCS=1 .ci/setup cargo test --locked --quiet --workspace generated_docs
+	compat-tests/page.py
 
 bench: ## Measure the partition store again (docs/performance.md).
 	.ci/setup cargo bench --locked --package tidewater-storage --bench store
 
-compat: ## Other people's clients: all of them, or one with SUITE=kcat
+compat: ## Other people's clients and test suites: all of them (40 minutes), or one with SUITE=kcat
 	.ci/setup cargo build --locked --release --package tidewater-server
-	compat-tests/run $(SUITE)
+	compat-tests/run $(if $(SUITE),$(SUITE),--all --record --keep-going)
 
 fuzz: ## Each fuzz target for FUZZ_SECONDS (20), or one with TARGET=frame
 	@.ci/setup .ci/fuzz $(TARGET)

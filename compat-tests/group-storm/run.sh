@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# suite: own
+# suite: load
 # run.sh [--broker tidewater|apache-kafka|both] [--members N] [--groups N] [--minutes N] [--events N] [--seed N] [--protocol NAME]
 # Against $BOOTSTRAP, or against brokers it starts itself; `both` is Apache Kafka and then tidewater with the same seed.
 set -uo pipefail

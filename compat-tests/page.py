@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""report.py [--check]: the table of clients in docs/compatibility.md, from the last run of all clients (results/tidewater.jsonl).
+"""page.py [--check]: the table of clients in docs/compatibility.md, from the last run of all clients (results/tidewater.jsonl).
 
 --check only says whether the page is current.
 """
@@ -12,7 +12,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "tidewater.jsonl"
 PAGE = HERE.parent / "docs" / "compatibility.md"
-BEGIN, END = "<!-- clients: compat-tests/report.py -->", "<!-- end of clients -->"
+BEGIN, END = "<!-- clients: compat-tests/page.py -->", "<!-- end of clients -->"
 
 # A step belongs to the first feature that names it or a beginning of it; what nobody names is the client's own.
 FEATURES = {
@@ -21,12 +21,16 @@ FEATURES = {
     "produce": ["produce-"],
     "consume": ["consume-", "seek", "watermarks"],
     "offsets": ["offset-", "admin-list-offsets"],
-    "KIP-848": ["group-next-generation"],
+    "KIP-848": ["group-next-generation", "next-"],
     "groups": ["group-"],
     "admin": ["admin-"],
     "errors": ["error-"],
     "own": [""],
 }
+
+
+# Who has this step goes through the common list; the others have lists of their own.
+COMMON = "create-topic"
 
 
 def feature_of(step):
@@ -50,16 +54,19 @@ def section():
     for line in lines:
         if "run" in line:
             continue
-        client = clients.setdefault(line["client"], {"version": line["version"], "results": collections.defaultdict(list)})
+        client = clients.setdefault(line["client"], {"version": line["version"], "steps": {}})
         client["version"] = line["version"] or client["version"]
-        client["results"][feature_of(line["step"])].append(line["result"])
+        client["steps"][line["step"]] = line["result"]
         if line["result"] == "skip":
             skipped.setdefault((line["client"], line["detail"]), []).append(line["step"])
     out = [BEGIN, "", f"Run on {run['date']} with {run['broker']}. A number is how many steps passed; (n –) are steps that the client has no way to do.", ""]
     out.append("| folder | client and version | " + " | ".join(FEATURES) + " |")
     out.append("|---" * (len(FEATURES) + 2) + "|")
     for folder, client in sorted(clients.items()):
-        cells = " | ".join(cell(client["results"][name]) for name in FEATURES)
+        results = collections.defaultdict(list)
+        for step, result in client["steps"].items():
+            results[feature_of(step) if COMMON in client["steps"] else "own"].append(result)
+        cells = " | ".join(cell(results[name]) for name in FEATURES)
         out.append(f"| `{folder}` | {client['version']} | {cells} |")
     out += ["", "What the clients cannot do:", "", "| client | steps | why |", "|---|---|---|"]
     for (folder, reason), steps in sorted(skipped.items()):
