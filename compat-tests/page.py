@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""page.py [--check]: the table of clients in docs/compatibility.md, from the last run of all clients (results/tidewater.jsonl).
+"""page.py [--check]: writes the parts of docs/compatibility.md that others know better.
 
+Clients: the last run of all (results/tidewater.jsonl). APIs and configuration keys: the pages that the broker's tables write.
 --check only says whether the page is current.
 """
 
 import collections
 import json
 import pathlib
+import re
 import sys
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "tidewater.jsonl"
-PAGE = HERE.parent / "docs" / "compatibility.md"
-BEGIN, END = "<!-- clients: compat-tests/page.py -->", "<!-- end of clients -->"
+DOCS = HERE.parent / "docs"
+PAGE = DOCS / "compatibility.md"
 
 # A step belongs to the first feature that names it or a beginning of it; what nobody names is the client's own.
 FEATURES = {
@@ -46,7 +48,7 @@ def cell(results):
     return str(count["ok"]) + (f" ({count['skip']} –)" if count["skip"] else "") if count["ok"] else "–"
 
 
-def section():
+def clients():
     lines = [json.loads(line) for line in RESULTS.read_text().splitlines()]
     run = next(line["run"] for line in lines if "run" in line)
     clients = collections.OrderedDict()
@@ -59,7 +61,7 @@ def section():
         client["steps"][line["step"]] = line["result"]
         if line["result"] == "skip":
             skipped.setdefault((line["client"], line["detail"]), []).append(line["step"])
-    out = [BEGIN, "", f"Run on {run['date']} with {run['broker']}. A number is how many steps passed; (n –) are steps that the client has no way to do.", ""]
+    out = [f"Run on {run['date']} with {run['broker']}. A number is how many steps passed; (n –) are steps that the client has no way to do.", ""]
     out.append("| folder | client and version | " + " | ".join(FEATURES) + " |")
     out.append("|---" * (len(FEATURES) + 2) + "|")
     for folder, client in sorted(clients.items()):
@@ -71,13 +73,43 @@ def section():
     out += ["", "What the clients cannot do:", "", "| client | steps | why |", "|---|---|---|"]
     for (folder, reason), steps in sorted(skipped.items()):
         out.append(f"| `{folder}` | {', '.join(f'`{step}`' for step in steps)} | {reason} |")
-    return "\n".join(out + ["", END])
+    return out
+
+
+def rows(lines):
+    """The cells of a table's rows, without its head."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
+
+
+def apis():
+    table = rows((DOCS / "apis.md").read_text().splitlines())
+    return ["Spoken, with versions: " + ", ".join(f"{name} ({key}) {versions}" for key, name, versions, *_ in table) + "."]
+
+
+def configuration():
+    """How many keys of each kind the broker knows."""
+    sections = re.split(r"^## ", (DOCS / "configuration.md").read_text(), flags=re.M)[1:]
+    counts = []
+    for section in sections:
+        title, *lines = section.splitlines()
+        if title in ("Broker keys", "Topic configs", "Group configs", "Client metrics subscriptions"):
+            counts.append(f"| {title[0].lower()}{title[1:]} | {len(rows(lines))} |")
+        elif title == "Known keys without effect":
+            ignored = sum(line.count("`") // 2 for line in lines if line.startswith("* "))
+            counts.append(f"| known keys and families of keys without effect, accepted with a warning | {ignored} |")
+    return ["| kind | keys |", "|---|---|", *counts]
+
+
+def filled(page, name, lines):
+    begin, end = f"<!-- {name}: compat-tests/page.py -->", f"<!-- end of {name} -->"
+    before, rest = page.split(begin)
+    return "\n".join([before + begin, "", *lines, "", end]) + rest.split(end)[1]
 
 
 def main():
-    page = PAGE.read_text()
-    before, rest = page.split(BEGIN)
-    new = before + section() + rest.split(END)[1]
+    page = new = PAGE.read_text()
+    for part in (clients, apis, configuration):
+        new = filled(new, part.__name__, part())
     if "--check" in sys.argv[1:]:
         if new != page:
             sys.exit("docs/compatibility.md is stale: run `make docs`")
