@@ -77,8 +77,9 @@ pub(super) struct Durable {
 static NOTHING: TopicPartitions = TopicPartitions::new();
 
 impl Durable {
+    /// A new group's is 1, so that its first members get 2 (`ModernGroup`, Kafka 4.4).
     pub(super) fn group_epoch(&self) -> i32 {
-        self.epoch.map_or(0, |epoch| epoch.epoch)
+        self.epoch.map_or(1, |epoch| epoch.epoch)
     }
 
     pub(super) fn metadata_hash(&self) -> i64 {

@@ -90,17 +90,17 @@ fn a_classic_member_gets_its_share_in_the_bytes_of_its_own_protocol() {
     let joined = world.join_classic(&joins_classic("old", &[])).unwrap();
     assert_eq!(
         (joined.generation, joined.protocol_name.as_str()),
-        (2, "cooperative-sticky")
+        (3, "cooperative-sticky")
     );
-    assert_eq!(world.sync("old", 2), Ok(orders(&[])));
+    assert_eq!(world.sync("old", 3), Ok(orders(&[])));
     assert_eq!(
-        world.beat_classic("old", 2),
+        world.beat_classic("old", 3),
         Ok(()),
         "what it waits for is not free yet"
     );
-    world.beat(&owns("new", 1, &orders(&[0, 1]))).unwrap();
+    world.beat(&owns("new", 2, &orders(&[0, 1]))).unwrap();
     assert_eq!(
-        world.beat_classic("old", 2),
+        world.beat_classic("old", 3),
         Err(GroupError::RebalanceInProgress)
     );
     assert_eq!(
@@ -108,10 +108,10 @@ fn a_classic_member_gets_its_share_in_the_bytes_of_its_own_protocol() {
             .join_classic(&joins_classic("old", &[]))
             .unwrap()
             .generation,
-        2
+        3
     );
-    assert_eq!(world.sync("old", 2), Ok(orders(&[2, 3])));
-    assert_eq!(world.beat_classic("old", 2), Ok(()));
+    assert_eq!(world.sync("old", 3), Ok(orders(&[2, 3])));
+    assert_eq!(world.beat_classic("old", 3), Ok(()));
     assert_eq!(world.group.state(), GroupState::Stable);
     assert!(world.describe().members[1].is_classic);
 }
@@ -121,21 +121,21 @@ fn a_classic_member_gives_up_partitions_by_joining_without_them() {
     let mut world = World::new();
     world.options.consumer.migration_policy = MigrationPolicy::Upgrade;
     world.join_classic(&joins_classic("old", &[])).unwrap();
-    assert_eq!(world.sync("old", 1), Ok(orders(&[0, 1, 2, 3])));
+    assert_eq!(world.sync("old", 2), Ok(orders(&[0, 1, 2, 3])));
     world.join("new");
     assert_eq!(
-        world.beat_classic("old", 1),
+        world.beat_classic("old", 2),
         Err(GroupError::RebalanceInProgress)
     );
-    assert_eq!(world.sync("old", 1), Err(GroupError::RebalanceInProgress));
+    assert_eq!(world.sync("old", 2), Err(GroupError::RebalanceInProgress));
     let joined = world
         .join_classic(&joins_classic("old", &[0, 1, 2, 3]))
         .unwrap();
-    assert_eq!(joined.generation, 1);
-    assert_eq!(world.sync("old", 1), Ok(orders(&[0, 1])));
-    assert_eq!(world.beat(&alive("new", 2)).unwrap().assignment, None);
+    assert_eq!(joined.generation, 2);
+    assert_eq!(world.sync("old", 2), Ok(orders(&[0, 1])));
+    assert_eq!(world.beat(&alive("new", 3)).unwrap().assignment, None);
     assert_eq!(
-        world.beat_classic("old", 1),
+        world.beat_classic("old", 2),
         Err(GroupError::RebalanceInProgress)
     );
     assert_eq!(
@@ -143,11 +143,11 @@ fn a_classic_member_gives_up_partitions_by_joining_without_them() {
             .join_classic(&joins_classic("old", &[0, 1]))
             .unwrap()
             .generation,
-        2
+        3
     );
-    assert_eq!(world.sync("old", 2), Ok(orders(&[0, 1])));
+    assert_eq!(world.sync("old", 3), Ok(orders(&[0, 1])));
     assert_eq!(
-        world.beat(&alive("new", 2)).unwrap().assignment,
+        world.beat(&alive("new", 3)).unwrap().assignment,
         Some(orders(&[2, 3]))
     );
 }
@@ -455,14 +455,14 @@ fn the_last_member_of_the_new_protocol_leaves_a_classic_group_behind() {
     let mut world = World::new();
     world.join("new");
     world.join_classic(&joins_classic("x", &[])).unwrap();
-    world.beat(&owns("new", 1, &orders(&[0, 1]))).unwrap();
+    world.beat(&owns("new", 2, &orders(&[0, 1]))).unwrap();
     world.beat(&leaves("new", -1, None)).unwrap();
     let downgrade = world.downgrade.take().unwrap();
     assert!(downgrade.rebalance && world.group.is_absent());
     let group = downgrade.group;
     assert_eq!(
         (group.generation, group.protocol.as_deref()),
-        (2, Some("cooperative-sticky"))
+        (3, Some("cooperative-sticky"))
     );
     assert_eq!(group.members.len(), 1);
     let assignment = decode_assignment(&group.members[0].assignment, &world.topics).unwrap();
@@ -481,7 +481,7 @@ fn a_classic_instance_that_takes_the_place_of_the_last_new_one_makes_the_group_c
     world
         .beat(&ConsumerHeartbeat {
             instance_id: Some("i".to_owned()),
-            ..owns("new", 1, &orders(&[0, 1]))
+            ..owns("new", 2, &orders(&[0, 1]))
         })
         .unwrap();
     let rolled_back = ClassicJoin {
@@ -492,7 +492,7 @@ fn a_classic_instance_that_takes_the_place_of_the_last_new_one_makes_the_group_c
     let joined = world.join_classic(&rolled_back).unwrap();
     assert_eq!(
         (joined.member_id.as_str(), joined.generation),
-        ("old-again", 2)
+        ("old-again", 3)
     );
     let downgrade = world.downgrade.take().unwrap();
     assert!(!downgrade.rebalance && world.group.is_absent());
@@ -525,7 +525,7 @@ fn without_leave_to_downgrade_the_group_stays_and_its_classic_members_go_on() {
         (None, vec!["x".to_owned()])
     );
     assert_eq!(
-        world.beat_classic("x", 2),
+        world.beat_classic("x", 3),
         Err(GroupError::RebalanceInProgress)
     );
     assert_eq!(
@@ -533,9 +533,9 @@ fn without_leave_to_downgrade_the_group_stays_and_its_classic_members_go_on() {
             .join_classic(&joins_classic("x", &[]))
             .unwrap()
             .generation,
-        3
+        4
     );
-    assert_eq!(world.sync("x", 3), Ok(orders(&[0, 1, 2, 3])));
+    assert_eq!(world.sync("x", 4), Ok(orders(&[0, 1, 2, 3])));
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn the_first_member_gets_everything_at_once() {
         reply,
         ConsumerHeartbeatReply {
             member_id: "a".to_owned(),
-            member_epoch: 1,
+            member_epoch: 2,
             heartbeat_interval_ms: 5_000,
             assignment: Some(orders(&[0, 1, 2, 3])),
         }
@@ -99,7 +99,7 @@ fn a_first_member_without_topics_gets_an_epoch_too() {
     let reply = world.beat(&joins("a", &[])).unwrap();
     assert_eq!(
         (reply.member_epoch, reply.assignment),
-        (1, Some(orders(&[])))
+        (2, Some(orders(&[])))
     );
     assert_eq!(world.group.state(), GroupState::Stable);
 }
@@ -214,7 +214,7 @@ fn whoever_leaves_frees_its_partitions_and_the_last_one_empties_the_group() {
     let mut world = World::new();
     world.join("a");
     let epoch = world.join("b").member_epoch;
-    world.beat(&owns("a", 1, &orders(&[0, 1]))).unwrap();
+    world.beat(&owns("a", 2, &orders(&[0, 1]))).unwrap();
     let left = world.beat(&leaves("a", -1, None)).unwrap();
     assert_eq!(
         (
@@ -409,7 +409,7 @@ fn an_administrator_sees_members_with_what_they_have_and_shall_have() {
             described.group_epoch,
             described.assignment_epoch
         ),
-        (GroupState::Reconciling, 2, 2)
+        (GroupState::Reconciling, 3, 3)
     );
     let topic = |partitions: &[i32]| {
         vec![AssignedTopic {
@@ -427,6 +427,6 @@ fn an_administrator_sees_members_with_what_they_have_and_shall_have() {
         ),
         (&vec![], &topic(&[2, 3]))
     );
-    assert_eq!(described.members[1].member_epoch, 2);
+    assert_eq!(described.members[1].member_epoch, 3);
     assert!(!described.members[0].is_classic);
 }

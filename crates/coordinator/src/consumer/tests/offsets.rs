@@ -59,16 +59,16 @@ fn with_an_older_epoch_a_member_commits_what_was_its_own_at_that_epoch() {
     let mut world = World::new();
     world.join("a");
     world.join("b");
-    world.beat(&alive("a", 1)).unwrap();
-    world.beat(&owns("a", 1, &orders(&[0, 1]))).unwrap();
-    world.beat(&alive("b", 2)).unwrap();
-    let scope = world.group.validate_commit(&commit("a", 1)).unwrap();
+    world.beat(&alive("a", 2)).unwrap();
+    world.beat(&owns("a", 2, &orders(&[0, 1]))).unwrap();
+    world.beat(&alive("b", 3)).unwrap();
+    let scope = world.group.validate_commit(&commit("a", 2)).unwrap();
     assert_eq!(scope.check(ORDERS, 0), Ok(()));
     assert!(
         matches!(scope.check(ORDERS, 2), Err(GroupError::StaleMemberEpoch(_))),
         "it belongs to another now"
     );
-    let scope = world.group.validate_commit(&commit("b", 1)).unwrap();
+    let scope = world.group.validate_commit(&commit("b", 2)).unwrap();
     assert!(
         matches!(scope.check(ORDERS, 2), Err(GroupError::StaleMemberEpoch(_))),
         "it had it from epoch 2 on"

@@ -10,24 +10,24 @@ fn a_partition_changes_hands_only_once_its_holder_no_longer_reports_it() {
     // Nothing is free yet; the newcomer is on the new epoch and waits.
     assert_eq!(
         (joined.member_epoch, joined.assignment),
-        (2, Some(orders(&[])))
+        (3, Some(orders(&[])))
     );
     assert_eq!(world.group.state(), GroupState::Reconciling);
     // The holder is told to keep two, and stays on its epoch as long as it reports the others.
-    let told = world.beat(&alive("a", 1)).unwrap();
+    let told = world.beat(&alive("a", 2)).unwrap();
     assert_eq!(
         (told.member_epoch, told.assignment),
-        (1, Some(orders(&[0, 1])))
+        (2, Some(orders(&[0, 1])))
     );
-    let told = world.beat(&owns("a", 1, &orders(&[0, 1, 2, 3]))).unwrap();
-    assert_eq!((told.member_epoch, told.assignment), (1, None));
-    assert_eq!(world.beat(&alive("b", 2)).unwrap().assignment, None);
-    let done = world.beat(&owns("a", 1, &orders(&[0, 1]))).unwrap();
-    assert_eq!((done.member_epoch, done.assignment), (2, None));
-    let got = world.beat(&alive("b", 2)).unwrap();
+    let told = world.beat(&owns("a", 2, &orders(&[0, 1, 2, 3]))).unwrap();
+    assert_eq!((told.member_epoch, told.assignment), (2, None));
+    assert_eq!(world.beat(&alive("b", 3)).unwrap().assignment, None);
+    let done = world.beat(&owns("a", 2, &orders(&[0, 1]))).unwrap();
+    assert_eq!((done.member_epoch, done.assignment), (3, None));
+    let got = world.beat(&alive("b", 3)).unwrap();
     assert_eq!(
         (got.member_epoch, got.assignment),
-        (2, Some(orders(&[2, 3])))
+        (3, Some(orders(&[2, 3])))
     );
     assert_eq!(world.group.state(), GroupState::Stable);
 }
@@ -44,11 +44,11 @@ fn a_rebalance_takes_from_its_first_reason_to_the_last_member_that_has_its_share
     assert_eq!(world.ended, [ended("subscription", 0)]);
     world.join("b");
     world.pass(1_000);
-    world.beat(&alive("a", 1)).unwrap();
+    world.beat(&alive("a", 2)).unwrap();
     world.pass(2_000);
-    world.beat(&owns("a", 1, &orders(&[0, 1]))).unwrap();
+    world.beat(&owns("a", 2, &orders(&[0, 1]))).unwrap();
     world.pass(500);
-    world.beat(&alive("b", 2)).unwrap();
+    world.beat(&alive("b", 3)).unwrap();
     assert_eq!(world.group.state(), GroupState::Stable);
     assert_eq!(world.ended[1..], [ended("subscription", 3_500)]);
     // The last to leave leaves no rebalance behind.
@@ -67,12 +67,12 @@ fn a_rebalance_that_could_not_be_stored_does_not_end_before_the_one_that_was() {
     world.append_fails = true;
     assert!(world.beat(&joins("b", &["orders"])).is_err());
     world.pass(700);
-    world.beat(&alive("a", 1)).unwrap();
+    world.beat(&alive("a", 2)).unwrap();
     assert_eq!(world.ended.len(), 1);
     world.join("b");
-    world.beat(&alive("a", 1)).unwrap();
-    world.beat(&owns("a", 1, &orders(&[0, 1]))).unwrap();
-    world.beat(&alive("b", 2)).unwrap();
+    world.beat(&alive("a", 2)).unwrap();
+    world.beat(&owns("a", 2, &orders(&[0, 1]))).unwrap();
+    world.beat(&alive("b", 3)).unwrap();
     assert_eq!((world.ended.len(), world.ended[1].duration_ms), (2, 700));
 }
 
@@ -81,8 +81,8 @@ fn a_heartbeat_that_does_not_say_what_is_owned_gives_nothing_up() {
     let mut world = World::new();
     world.join("a");
     world.join("b");
-    world.beat(&alive("a", 1)).unwrap();
-    assert_eq!(world.beat(&alive("a", 1)).unwrap().member_epoch, 1);
+    world.beat(&alive("a", 2)).unwrap();
+    assert_eq!(world.beat(&alive("a", 2)).unwrap().member_epoch, 2);
 }
 
 #[test]
@@ -91,13 +91,13 @@ fn who_takes_longer_than_its_rebalance_timeout_to_give_up_is_removed() {
     world.config.session_timeout_ms = 600_000;
     world.join("a");
     world.join("b");
-    world.beat(&alive("a", 1)).unwrap();
+    world.beat(&alive("a", 2)).unwrap();
     world.pass(59_999);
-    world.beat(&owns("a", 1, &orders(&[0, 1, 2, 3]))).unwrap();
+    world.beat(&owns("a", 2, &orders(&[0, 1, 2, 3]))).unwrap();
     assert_eq!(world.group.member_count(), 2);
     world.pass(1);
     assert_eq!(world.member_ids(), ["b"]);
-    let got = world.beat(&alive("b", 2)).unwrap();
+    let got = world.beat(&alive("b", 3)).unwrap();
     assert_eq!(got.assignment, Some(orders(&[0, 1, 2, 3])));
 }
 
@@ -107,9 +107,9 @@ fn who_gives_up_in_time_is_not_removed_for_it() {
     world.config.session_timeout_ms = 600_000;
     world.join("a");
     world.join("b");
-    world.beat(&alive("a", 1)).unwrap();
+    world.beat(&alive("a", 2)).unwrap();
     world.pass(59_000);
-    world.beat(&owns("a", 1, &orders(&[0, 1]))).unwrap();
+    world.beat(&owns("a", 2, &orders(&[0, 1]))).unwrap();
     world.pass(100_000);
     assert_eq!(world.group.member_count(), 2);
 }
@@ -120,7 +120,7 @@ fn a_revocation_that_was_under_way_at_a_restart_still_has_its_deadline() {
     world.config.session_timeout_ms = 600_000;
     world.join("a");
     world.join("b");
-    world.beat(&alive("a", 1)).unwrap();
+    world.beat(&alive("a", 2)).unwrap();
     world.restart();
     world.pass(60_000);
     assert_eq!(world.member_ids(), ["b"]);
@@ -224,15 +224,15 @@ fn target_assignments_keep_their_distance() {
     let joined = world.join("b");
     assert_eq!(
         (joined.member_epoch, joined.assignment),
-        (1, Some(orders(&[])))
+        (2, Some(orders(&[])))
     );
-    assert_eq!(world.durable().assignment_epoch(), 1);
-    world.pass(999);
-    world.beat(&alive("b", 1)).unwrap();
-    assert_eq!(world.durable().assignment_epoch(), 1);
-    world.pass(1);
-    assert_eq!(world.beat(&alive("b", 1)).unwrap().member_epoch, 2);
     assert_eq!(world.durable().assignment_epoch(), 2);
+    world.pass(999);
+    world.beat(&alive("b", 2)).unwrap();
+    assert_eq!(world.durable().assignment_epoch(), 2);
+    world.pass(1);
+    assert_eq!(world.beat(&alive("b", 2)).unwrap().member_epoch, 3);
+    assert_eq!(world.durable().assignment_epoch(), 3);
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn members_that_stay_keep_what_balance_lets_them_keep() {
     }
     let before = world.durable().targets.clone();
     world.beat(&leaves("c", -1, None)).unwrap();
-    world.beat(&alive("a", 1)).unwrap();
+    world.beat(&alive("a", 2)).unwrap();
     for id in ["a", "b"] {
         let [before, after] = [&before, &world.durable().targets]
             .map(|targets| targets[id][&Uuid::from_u128(1)].clone());

@@ -94,12 +94,12 @@ fn classic(world: &mut World) -> String {
 fn a_heartbeat_with_epoch_0_makes_a_group_that_a_restart_finds_again() {
     let mut world = World::new();
     let reply = beat(&mut world, joins("a")).unwrap();
-    assert_eq!((reply.member_epoch, partitions(&reply).len()), (1, 4));
+    assert_eq!((reply.member_epoch, partitions(&reply).len()), (2, 4));
     assert_eq!(group_type(&world), Some(("consumer", "Stable")));
     let lived = world.shard.durable(&world.topics);
     world.restart();
     assert_eq!(world.shard.durable(&world.topics), lived);
-    assert_eq!(beat(&mut world, at("a", 1)).unwrap().member_epoch, 1);
+    assert_eq!(beat(&mut world, at("a", 2)).unwrap().member_epoch, 2);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_client_of_version_0_is_given_a_member_id_and_one_of_version_1_has_to_bring_
         ..request(joins(""))
     };
     let member_id = send(&mut world, older).unwrap().member_id;
-    assert!(beat(&mut world, at(&member_id, 1)).is_ok());
+    assert!(beat(&mut world, at(&member_id, 2)).is_ok());
 }
 
 #[test]
@@ -190,9 +190,9 @@ fn a_silent_member_is_removed_when_its_session_ends() {
 fn members_commit_and_fetch_in_their_epoch() {
     let mut world = World::new();
     beat(&mut world, joins("a")).unwrap();
-    assert!(world.commit(committing("a", 1, 5)).is_ok());
+    assert!(world.commit(committing("a", 2, 5)).is_ok());
     assert!(matches!(
-        world.commit(committing("a", 2, 6)),
+        world.commit(committing("a", 3, 6)),
         Err(GroupError::StaleMemberEpoch(_))
     ));
     assert_eq!(
@@ -201,7 +201,7 @@ fn members_commit_and_fetch_in_their_epoch() {
     );
     let before_version_9 = CommitRequest {
         knows_new_group_errors: false,
-        ..committing("a", 1, 6)
+        ..committing("a", 2, 6)
     };
     assert_eq!(
         world.commit(before_version_9),
@@ -213,7 +213,7 @@ fn members_commit_and_fetch_in_their_epoch() {
         member_epoch,
         ..fetching()
     };
-    assert!(world.shard.fetch_offsets(&world.topics, &fetch(1)).is_ok());
+    assert!(world.shard.fetch_offsets(&world.topics, &fetch(2)).is_ok());
     assert!(world.shard.fetch_offsets(&world.topics, &fetch(9)).is_err());
 }
 
@@ -225,11 +225,11 @@ fn a_member_that_has_not_heard_of_its_newest_epoch_commits_what_was_its_own_and_
     beat(&mut world, joins("b")).unwrap();
     let gives_up = ConsumerHeartbeat {
         owned: Some(BTreeMap::new()),
-        ..at("a", 1)
+        ..at("a", 2)
     };
-    assert_eq!(beat(&mut world, at("a", 1)).unwrap().member_epoch, 1);
-    assert_eq!(beat(&mut world, gives_up).unwrap().member_epoch, 2);
-    let mut request = committing("a", 1, 5);
+    assert_eq!(beat(&mut world, at("a", 2)).unwrap().member_epoch, 2);
+    assert_eq!(beat(&mut world, gives_up).unwrap().member_epoch, 3);
+    let mut request = committing("a", 2, 5);
     let commit = request.topics[0].1[0].clone();
     request.topics[0].1 = (0..4)
         .map(|partition| PartitionCommit {
@@ -255,7 +255,7 @@ fn each_type_of_group_is_described_by_its_own_request() {
     let mut world = World::new();
     beat(&mut world, joins("a")).unwrap();
     let described = world.shard.describe_consumer(&world.topics, GROUP).unwrap();
-    assert_eq!((described.group_epoch, described.members.len()), (1, 1));
+    assert_eq!((described.group_epoch, described.members.len()), (2, 1));
     assert!(world.shard.describe_classic(GROUP).is_err());
     let mut world = World::new();
     classic(&mut world);
@@ -293,7 +293,7 @@ fn an_empty_consumer_group_is_deleted_and_one_with_members_is_not() {
 fn an_empty_consumer_group_goes_with_its_last_offset() {
     let mut world = World::new();
     beat(&mut world, joins("a")).unwrap();
-    world.commit(committing("a", 1, 5)).unwrap();
+    world.commit(committing("a", 2, 5)).unwrap();
     beat(&mut world, at("a", -1)).unwrap();
     world.advance(6 * 24 * 60 * 60 * 1_000);
     assert_eq!(group_type(&world), Some(("consumer", "Empty")));
@@ -323,7 +323,7 @@ fn an_empty_classic_group_becomes_a_consumer_group_and_keeps_its_offsets() {
 fn an_empty_consumer_group_becomes_a_classic_group_and_keeps_its_offsets() {
     let mut world = World::new();
     beat(&mut world, joins("a")).unwrap();
-    world.commit(committing("a", 1, 5)).unwrap();
+    world.commit(committing("a", 2, 5)).unwrap();
     beat(&mut world, at("a", -1)).unwrap();
     let stranger = world.join(joining("stranger"));
     assert_eq!(world.join_error(stranger), GroupError::UnknownMember);
