@@ -4,6 +4,7 @@
 //! rate is asked for, a record's latency begins when its turn was, not when there was time for it, so that a stall is counted
 //! for every record that had to wait (coordinated omission).
 
+mod commit;
 mod consume;
 mod e2e;
 mod pace;
@@ -59,6 +60,11 @@ enum BenchCommand {
         #[command(flatten)]
         write: WriteArgs,
     },
+    /// Commit offsets of all partitions, each connection for a group of its own; latency is that of a commit
+    Commit {
+        #[command(flatten)]
+        common: CommonArgs,
+    },
     /// Write records and read them at the same time; latency is from the moment a record was due until a consumer has it
     E2e {
         #[command(flatten)]
@@ -82,7 +88,7 @@ struct CommonArgs {
     /// Replicas of the topic that is created; the broker's `default.replication.factor` if left out
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(i16).range(1..))]
     replication_factor: Option<i16>,
-    /// End after so many records
+    /// End after so many records, or commits
     #[arg(short = 'n', long, value_name = "COUNT", conflicts_with = "duration")]
     records: Option<NonZeroU64>,
     /// End after so long; 10s if neither this nor --records is given
@@ -94,7 +100,7 @@ struct CommonArgs {
 }
 
 /// How records are written.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 struct WriteArgs {
     /// Bytes of each record's value
     #[arg(short, long, value_name = "BYTES", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..=10_000_000))]
@@ -134,6 +140,7 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<Outcome> {
             rate,
         } => (common, *write, *rate),
         BenchCommand::Consume { common, write } => (common, *write, None),
+        BenchCommand::Commit { common } => (common, WriteArgs::default(), None),
         BenchCommand::E2e {
             common,
             write,
@@ -199,6 +206,7 @@ async fn measure(
     let report = match command {
         BenchCommand::Produce { .. } => produce::run(bench, rate).await,
         BenchCommand::Consume { .. } => consume::run(bench).await,
+        BenchCommand::Commit { .. } => commit::run(bench).await,
         BenchCommand::E2e { .. } if write.acks == Durability::Nobody => Err(usage(
             "without acknowledgements nobody knows what to wait for; e2e needs --acks 1 or all",
         )),

@@ -83,8 +83,9 @@ pub(crate) struct ProduceArgs {
 }
 
 /// How batches are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Compression {
+    #[default]
     None,
     Gzip,
     Snappy,
@@ -106,9 +107,10 @@ impl Compression {
 }
 
 /// Who must have a record before it counts as written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Durability {
     /// All replicas in sync
+    #[default]
     #[value(alias = "-1")]
     All,
     /// The leader

@@ -46,6 +46,25 @@ fn each_benchmark_counts_every_record_and_takes_its_topic_away() {
 }
 
 #[test]
+fn commits_are_counted_and_their_groups_are_taken_away() {
+    let dir = folder();
+    let broker = Broker::start(dir.path(), &[]);
+    let report = bench(&broker, &["commit", "-n", "300", "-p", "7", "-c", "3"]);
+    assert_eq!(
+        (&report["benchmark"], &report["latency_since"]),
+        (&"commit".into(), &"commit".into())
+    );
+    assert_eq!(
+        (&report["records"], &report["partitions"]),
+        (&300.into(), &7.into())
+    );
+    assert!(in_order(&report["latency_ms"]), "{report}");
+    assert_eq!(report["settings"], json!({ "connections": 3 }));
+    let groups = broker.run(&["group", "list", "-o", "json"]).exits(0).json();
+    assert_eq!((groups, topics(&broker)), (json!([]), json!([])));
+}
+
+#[test]
 fn a_topic_that_was_named_is_written_to_and_stays() {
     let dir = folder();
     let broker = Broker::start(dir.path(), &[]);

@@ -20,6 +20,8 @@ pub(super) enum Since {
     Sent,
     /// When the fetch was sent, of which each counts once.
     Fetch,
+    /// When the commit was sent.
+    Commit,
     /// Nothing is acknowledged, so there is none.
     Nothing,
 }
@@ -30,6 +32,7 @@ pub(super) struct Report {
     benchmark: &'static str,
     topic: String,
     partitions: usize,
+    /// Of `commit`, the requests.
     records: u64,
     /// Of keys and values.
     bytes: u64,
@@ -58,11 +61,18 @@ struct Latency {
 
 #[derive(Debug, Serialize)]
 struct Settings {
+    connections: u16,
+    /// Absent where nothing is written.
+    #[serde(flatten)]
+    write: Option<WriteSettings>,
+}
+
+#[derive(Debug, Serialize)]
+struct WriteSettings {
     size: u32,
     batch_size: u32,
     compression: String,
     acks: String,
-    connections: u16,
 }
 
 /// Less than this part of the rate asked for is said aloud.
@@ -89,11 +99,13 @@ impl Report {
             latency_since: since,
             latency_ms: None,
             settings: Settings {
-                size: bench.write.size,
-                batch_size: bench.write.batch_size,
-                compression: name(bench.write.compression),
-                acks: name(bench.write.acks),
                 connections: bench.common.connections,
+                write: Some(WriteSettings {
+                    size: bench.write.size,
+                    batch_size: bench.write.batch_size,
+                    compression: name(bench.write.compression),
+                    acks: name(bench.write.acks),
+                }),
             },
         }
     }
@@ -104,6 +116,10 @@ impl Report {
         self.bytes = bytes;
         self.records_per_second = records as f64 / seconds;
         self.bytes_per_second = bytes as f64 / seconds;
+    }
+
+    pub(super) fn without_records(&mut self) {
+        self.settings.write = None;
     }
 
     pub(super) fn at_rate(&mut self, rate: Option<NonZeroU32>) {
@@ -131,6 +147,13 @@ impl Report {
     }
 
     pub(super) fn text(&self) -> String {
+        let (heading, noun, bytes) = match self.settings.write {
+            Some(_) => {
+                let bytes = format!(", {:.2} MB/s", self.bytes_per_second / 1e6);
+                ("RECORDS", "records", bytes)
+            }
+            None => ("COMMITS", "commits", String::new()),
+        };
         let mut facts = vec![
             (
                 "TOPIC",
@@ -141,16 +164,12 @@ impl Report {
                 ),
             ),
             (
-                "RECORDS",
+                heading,
                 format!("{} in {:.2} s", self.records, self.seconds),
             ),
             (
                 "THROUGHPUT",
-                format!(
-                    "{:.0} records/s, {:.2} MB/s",
-                    self.records_per_second,
-                    self.bytes_per_second / 1e6
-                ),
+                format!("{:.0} {noun}/s{bytes}", self.records_per_second),
             ),
         ];
         if let Some(rate) = self.rate {
@@ -172,6 +191,7 @@ impl Report {
             Since::Due => "from when a record was due",
             Since::Sent => "from when a batch was sent; --rate measures from when a record was due",
             Since::Fetch => "of a fetch",
+            Since::Commit => "of a commit",
             Since::Nothing => "not known without acknowledgements",
         };
         facts.push(("LATENCY", since.to_owned()));
