@@ -6,7 +6,7 @@
 use kafka_protocol::messages as m;
 
 use super::shape::build::{
-    INT8, INT32, STRING, array, boolean, bytes, float64, int8, int16, int32, int64, records,
+    INT8, INT32, INT64, STRING, array, boolean, bytes, float64, int8, int16, int32, int64, records,
     string, structure, uuid,
 };
 use super::shape::{Kind, MessageShape, NEVER, StructShape, message};
@@ -34,6 +34,11 @@ pub(crate) static REQUESTS: &[MessageShape] = &[
     message(21, 0, 2, 2, &DELETE_RECORDS),
     message(22, 0, 5, 2, &INIT_PRODUCER_ID),
     message(23, 2, 4, 4, &OFFSET_FOR_LEADER_EPOCH),
+    message(24, 0, 5, 3, &ADD_PARTITIONS_TO_TXN),
+    message(25, 0, 4, 3, &ADD_OFFSETS_TO_TXN),
+    message(26, 0, 5, 3, &END_TXN),
+    message(27, 1, 1, 1, &WRITE_TXN_MARKERS),
+    message(28, 0, 5, 3, &TXN_OFFSET_COMMIT),
     message(32, 1, 4, 4, &DESCRIBE_CONFIGS),
     message(33, 0, 2, 2, &ALTER_CONFIGS),
     message(35, 1, 5, 2, &DESCRIBE_LOG_DIRS),
@@ -49,6 +54,8 @@ pub(crate) static REQUESTS: &[MessageShape] = &[
     message(49, 0, 1, 1, &ALTER_CLIENT_QUOTAS),
     message(60, 0, 2, 0, &DESCRIBE_CLUSTER),
     message(61, 0, 0, 0, &DESCRIBE_PRODUCERS),
+    message(65, 0, 0, 0, &DESCRIBE_TRANSACTIONS),
+    message(66, 0, 2, 0, &LIST_TRANSACTIONS),
     message(68, 0, 1, 0, &CONSUMER_GROUP_HEARTBEAT),
     message(69, 0, 1, 0, &CONSUMER_GROUP_DESCRIBE),
     message(71, 0, 0, 0, &GET_TELEMETRY_SUBSCRIPTIONS),
@@ -334,6 +341,78 @@ const LEADER_EPOCH_PARTITION: StructShape =
         int32("leader_epoch"),
     ]);
 
+const ADD_PARTITIONS_TO_TXN: StructShape = StructShape::of::<m::AddPartitionsToTxnRequest>(&[
+    array("transactions", &Kind::Struct(&ADD_PARTITIONS_TRANSACTION)).since(4),
+    string("v3_and_below_transactional_id").until(3),
+    int64("v3_and_below_producer_id").until(3),
+    int16("v3_and_below_producer_epoch").until(3),
+    array("v3_and_below_topics", &Kind::Struct(&ADD_PARTITIONS_TOPIC)).until(3),
+]);
+const ADD_PARTITIONS_TRANSACTION: StructShape =
+    StructShape::of::<m::add_partitions_to_txn_request::AddPartitionsToTxnTransaction>(&[
+        string("transactional_id"),
+        int64("producer_id"),
+        int16("producer_epoch"),
+        boolean("verify_only"),
+        array("topics", &Kind::Struct(&ADD_PARTITIONS_TOPIC)),
+    ]);
+const ADD_PARTITIONS_TOPIC: StructShape = StructShape::of::<
+    m::add_partitions_to_txn_request::AddPartitionsToTxnTopic,
+>(&[string("name"), array("partitions", &INT32)]);
+
+const ADD_OFFSETS_TO_TXN: StructShape = StructShape::of::<m::AddOffsetsToTxnRequest>(&[
+    string("transactional_id"),
+    int64("producer_id"),
+    int16("producer_epoch"),
+    string("group_id"),
+]);
+
+const END_TXN: StructShape = StructShape::of::<m::EndTxnRequest>(&[
+    string("transactional_id"),
+    int64("producer_id"),
+    int16("producer_epoch"),
+    boolean("committed"),
+]);
+
+const WRITE_TXN_MARKERS: StructShape = StructShape::of::<m::WriteTxnMarkersRequest>(&[array(
+    "markers",
+    &Kind::Struct(&WRITABLE_MARKER),
+)]);
+const WRITABLE_MARKER: StructShape =
+    StructShape::of::<m::write_txn_markers_request::WritableTxnMarker>(&[
+        int64("producer_id"),
+        int16("producer_epoch"),
+        boolean("transaction_result"),
+        array("topics", &Kind::Struct(&WRITABLE_MARKER_TOPIC)),
+        int32("coordinator_epoch"),
+    ]);
+const WRITABLE_MARKER_TOPIC: StructShape = StructShape::of::<
+    m::write_txn_markers_request::WritableTxnMarkerTopic,
+>(&[string("name"), array("partition_indexes", &INT32)]);
+
+const TXN_OFFSET_COMMIT: StructShape = StructShape::of::<m::TxnOffsetCommitRequest>(&[
+    string("transactional_id"),
+    string("group_id"),
+    int64("producer_id"),
+    int16("producer_epoch"),
+    int32("generation_id_or_member_epoch").since(3),
+    string("member_id").since(3),
+    string("group_instance_id").since(3).nullable(),
+    array("topics", &Kind::Struct(&TXN_OFFSET_COMMIT_TOPIC)),
+]);
+const TXN_OFFSET_COMMIT_TOPIC: StructShape =
+    StructShape::of::<m::txn_offset_commit_request::TxnOffsetCommitRequestTopic>(&[
+        string("name"),
+        array("partitions", &Kind::Struct(&TXN_OFFSET_COMMIT_PARTITION)),
+    ]);
+const TXN_OFFSET_COMMIT_PARTITION: StructShape =
+    StructShape::of::<m::txn_offset_commit_request::TxnOffsetCommitRequestPartition>(&[
+        int32("partition_index"),
+        int64("committed_offset"),
+        int32("committed_leader_epoch").since(2),
+        string("committed_metadata").nullable(),
+    ]);
+
 const DESCRIBE_CONFIGS: StructShape = StructShape::of::<m::DescribeConfigsRequest>(&[
     array("resources", &Kind::Struct(&DESCRIBE_CONFIGS_RESOURCE)),
     boolean("include_synonyms"),
@@ -504,6 +583,16 @@ const DESCRIBE_PRODUCERS_TOPIC: StructShape =
         string("name"),
         array("partition_indexes", &INT32),
     ]);
+
+const DESCRIBE_TRANSACTIONS: StructShape =
+    StructShape::of::<m::DescribeTransactionsRequest>(&[array("transactional_ids", &STRING)]);
+
+const LIST_TRANSACTIONS: StructShape = StructShape::of::<m::ListTransactionsRequest>(&[
+    array("state_filters", &STRING),
+    array("producer_id_filters", &INT64),
+    int64("duration_filter").since(1),
+    string("transactional_id_pattern").since(2).nullable(),
+]);
 
 const CONSUMER_GROUP_HEARTBEAT: StructShape =
     StructShape::of::<m::ConsumerGroupHeartbeatRequest>(&[

@@ -32,6 +32,11 @@ pub(crate) static RESPONSES: &[MessageShape] = &[
     message(21, 0, 2, 2, &DELETE_RECORDS),
     message(22, 0, 6, 2, &INIT_PRODUCER_ID),
     message(23, 2, 4, 4, &OFFSET_FOR_LEADER_EPOCH),
+    message(24, 0, 5, 3, &ADD_PARTITIONS_TO_TXN),
+    message(25, 0, 4, 3, &ADD_OFFSETS_TO_TXN),
+    message(26, 0, 5, 3, &END_TXN),
+    message(27, 1, 1, 1, &WRITE_TXN_MARKERS),
+    message(28, 0, 5, 3, &TXN_OFFSET_COMMIT),
     message(32, 1, 4, 4, &DESCRIBE_CONFIGS),
     message(33, 0, 2, 2, &ALTER_CONFIGS),
     message(35, 1, 4, 2, &DESCRIBE_LOG_DIRS),
@@ -47,6 +52,8 @@ pub(crate) static RESPONSES: &[MessageShape] = &[
     message(49, 0, 1, 1, &ALTER_CLIENT_QUOTAS),
     message(60, 0, 2, 0, &DESCRIBE_CLUSTER),
     message(61, 0, 0, 0, &DESCRIBE_PRODUCERS),
+    message(65, 0, 0, 0, &DESCRIBE_TRANSACTIONS),
+    message(66, 0, 2, 0, &LIST_TRANSACTIONS),
     message(68, 0, 1, 0, &CONSUMER_GROUP_HEARTBEAT),
     message(69, 0, 1, 0, &CONSUMER_GROUP_DESCRIBE),
     message(71, 0, 0, 0, &GET_TELEMETRY_SUBSCRIPTIONS),
@@ -552,6 +559,86 @@ const OFFSET_FOR_LEADER_EPOCH_EPOCH_END_OFFSET: StructShape =
         int64("end_offset"),
     ]);
 
+const ADD_PARTITIONS_TO_TXN: StructShape = StructShape::of::<m::AddPartitionsToTxnResponse>(&[
+    int32("throttle_time_ms"),
+    int16("error_code").since(4),
+    array(
+        "results_by_transaction",
+        &Kind::Struct(&ADD_PARTITIONS_TRANSACTION),
+    )
+    .since(4),
+    array(
+        "results_by_topic_v3_and_below",
+        &Kind::Struct(&ADD_PARTITIONS_TOPIC),
+    )
+    .until(3),
+]);
+const ADD_PARTITIONS_TRANSACTION: StructShape =
+    StructShape::of::<m::add_partitions_to_txn_response::AddPartitionsToTxnResult>(&[
+        string("transactional_id"),
+        array("topic_results", &Kind::Struct(&ADD_PARTITIONS_TOPIC)),
+    ]);
+const ADD_PARTITIONS_TOPIC: StructShape =
+    StructShape::of::<m::add_partitions_to_txn_response::AddPartitionsToTxnTopicResult>(&[
+        string("name"),
+        array(
+            "results_by_partition",
+            &Kind::Struct(&ADD_PARTITIONS_PARTITION),
+        ),
+    ]);
+const ADD_PARTITIONS_PARTITION: StructShape =
+    StructShape::of::<m::add_partitions_to_txn_response::AddPartitionsToTxnPartitionResult>(&[
+        int32("partition_index"),
+        int16("partition_error_code"),
+    ]);
+
+const ADD_OFFSETS_TO_TXN: StructShape = StructShape::of::<m::AddOffsetsToTxnResponse>(&[
+    int32("throttle_time_ms"),
+    int16("error_code"),
+]);
+
+const END_TXN: StructShape = StructShape::of::<m::EndTxnResponse>(&[
+    int32("throttle_time_ms"),
+    int16("error_code"),
+    int64("producer_id").since(5),
+    int16("producer_epoch").since(5),
+]);
+
+const WRITE_TXN_MARKERS: StructShape = StructShape::of::<m::WriteTxnMarkersResponse>(&[array(
+    "markers",
+    &Kind::Struct(&WRITE_TXN_MARKERS_RESULT),
+)]);
+const WRITE_TXN_MARKERS_RESULT: StructShape =
+    StructShape::of::<m::write_txn_markers_response::WritableTxnMarkerResult>(&[
+        int64("producer_id"),
+        array("topics", &Kind::Struct(&WRITE_TXN_MARKERS_TOPIC)),
+    ]);
+const WRITE_TXN_MARKERS_TOPIC: StructShape =
+    StructShape::of::<m::write_txn_markers_response::WritableTxnMarkerTopicResult>(&[
+        string("name"),
+        array("partitions", &Kind::Struct(&WRITE_TXN_MARKERS_PARTITION)),
+    ]);
+const WRITE_TXN_MARKERS_PARTITION: StructShape =
+    StructShape::of::<m::write_txn_markers_response::WritableTxnMarkerPartitionResult>(&[
+        int32("partition_index"),
+        int16("error_code"),
+    ]);
+
+const TXN_OFFSET_COMMIT: StructShape = StructShape::of::<m::TxnOffsetCommitResponse>(&[
+    int32("throttle_time_ms"),
+    array("topics", &Kind::Struct(&TXN_OFFSET_COMMIT_TOPIC)),
+]);
+const TXN_OFFSET_COMMIT_TOPIC: StructShape =
+    StructShape::of::<m::txn_offset_commit_response::TxnOffsetCommitResponseTopic>(&[
+        string("name"),
+        array("partitions", &Kind::Struct(&TXN_OFFSET_COMMIT_PARTITION)),
+    ]);
+const TXN_OFFSET_COMMIT_PARTITION: StructShape =
+    StructShape::of::<m::txn_offset_commit_response::TxnOffsetCommitResponsePartition>(&[
+        int32("partition_index"),
+        int16("error_code"),
+    ]);
+
 const DESCRIBE_CONFIGS: StructShape = StructShape::of::<m::DescribeConfigsResponse>(&[
     int32("throttle_time_ms"),
     array(
@@ -877,6 +964,38 @@ const DESCRIBE_PRODUCERS_PRODUCER_STATE: StructShape =
         int64("last_timestamp"),
         int32("coordinator_epoch"),
         int64("current_txn_start_offset"),
+    ]);
+
+const DESCRIBE_TRANSACTIONS: StructShape = StructShape::of::<m::DescribeTransactionsResponse>(&[
+    int32("throttle_time_ms"),
+    array("transaction_states", &Kind::Struct(&DESCRIBED_TRANSACTION)),
+]);
+const DESCRIBED_TRANSACTION: StructShape =
+    StructShape::of::<m::describe_transactions_response::TransactionState>(&[
+        int16("error_code"),
+        string("transactional_id"),
+        string("transaction_state"),
+        int32("transaction_timeout_ms"),
+        int64("transaction_start_time_ms"),
+        int64("producer_id"),
+        int16("producer_epoch"),
+        array("topics", &Kind::Struct(&DESCRIBED_TRANSACTION_TOPIC)),
+    ]);
+const DESCRIBED_TRANSACTION_TOPIC: StructShape = StructShape::of::<
+    m::describe_transactions_response::TopicData,
+>(&[string("topic"), array("partitions", &INT32)]);
+
+const LIST_TRANSACTIONS: StructShape = StructShape::of::<m::ListTransactionsResponse>(&[
+    int32("throttle_time_ms"),
+    int16("error_code"),
+    array("unknown_state_filters", &STRING),
+    array("transaction_states", &Kind::Struct(&LISTED_TRANSACTION)),
+]);
+const LISTED_TRANSACTION: StructShape =
+    StructShape::of::<m::list_transactions_response::TransactionState>(&[
+        string("transactional_id"),
+        int64("producer_id"),
+        string("transaction_state"),
     ]);
 
 const CONSUMER_GROUP_HEARTBEAT: StructShape =

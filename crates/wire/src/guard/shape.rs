@@ -178,6 +178,7 @@ pub(crate) mod build {
 
     pub(crate) const INT8: Kind = Kind::Scalar(Scalar::Int8);
     pub(crate) const INT32: Kind = Kind::Scalar(Scalar::Int32);
+    pub(crate) const INT64: Kind = Kind::Scalar(Scalar::Int64);
     pub(crate) const STRING: Kind = Kind::String;
 
     pub(crate) const fn boolean(name: &'static str) -> Field {
@@ -193,7 +194,7 @@ pub(crate) mod build {
         Field::new(name, INT32)
     }
     pub(crate) const fn int64(name: &'static str) -> Field {
-        Field::new(name, Kind::Scalar(Scalar::Int64))
+        Field::new(name, INT64)
     }
     pub(crate) const fn float64(name: &'static str) -> Field {
         Field::new(name, Kind::Scalar(Scalar::Float64))

@@ -90,6 +90,29 @@ random_structs! {
     offset_for_leader_epoch_request::OffsetForLeaderEpochRequest { replica_id[3..], topics }
     offset_for_leader_epoch_request::OffsetForLeaderPartition { partition, current_leader_epoch, leader_epoch }
     offset_for_leader_epoch_request::OffsetForLeaderTopic { topic, partitions }
+    add_partitions_to_txn_request::AddPartitionsToTxnRequest {
+        transactions[4..], v3_and_below_transactional_id[..=3], v3_and_below_producer_id[..=3],
+        v3_and_below_producer_epoch[..=3], v3_and_below_topics[..=3]
+    }
+    add_partitions_to_txn_request::AddPartitionsToTxnTopic { name, partitions }
+    add_partitions_to_txn_request::AddPartitionsToTxnTransaction {
+        transactional_id[4..], producer_id[4..], producer_epoch[4..], verify_only[4..], topics[4..]
+    }
+    add_offsets_to_txn_request::AddOffsetsToTxnRequest { transactional_id, producer_id, producer_epoch, group_id }
+    end_txn_request::EndTxnRequest { transactional_id, producer_id, producer_epoch, committed }
+    write_txn_markers_request::WritableTxnMarker {
+        producer_id, producer_epoch, transaction_result, topics, coordinator_epoch
+    }
+    write_txn_markers_request::WritableTxnMarkerTopic { name, partition_indexes }
+    write_txn_markers_request::WriteTxnMarkersRequest { markers }
+    txn_offset_commit_request::TxnOffsetCommitRequest {
+        transactional_id, group_id, producer_id, producer_epoch, generation_id[3..], member_id[3..],
+        group_instance_id[3..], topics
+    }
+    txn_offset_commit_request::TxnOffsetCommitRequestPartition {
+        partition_index, committed_offset, committed_leader_epoch[2..], committed_metadata
+    }
+    txn_offset_commit_request::TxnOffsetCommitRequestTopic { name, partitions }
     describe_configs_request::DescribeConfigsRequest { resources, include_synonyms, include_documentation[3..] }
     describe_configs_request::DescribeConfigsResource { resource_type, resource_name, configuration_keys }
     alter_configs_request::AlterConfigsRequest { resources, validate_only }
@@ -128,6 +151,10 @@ random_structs! {
     }
     describe_producers_request::DescribeProducersRequest { topics }
     describe_producers_request::TopicRequest { name, partition_indexes }
+    describe_transactions_request::DescribeTransactionsRequest { transactional_ids }
+    list_transactions_request::ListTransactionsRequest {
+        state_filters, producer_id_filters, duration_filter[1..], transactional_id_pattern[2..]
+    }
     consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest {
         group_id, member_id, member_epoch, instance_id, rack_id, rebalance_timeout_ms, subscribed_topic_names,
         subscribed_topic_regex[1..], server_assignor, topic_partitions

@@ -122,6 +122,21 @@ random_structs! {
     offset_for_leader_epoch_response::OffsetForLeaderEpochResponse { throttle_time_ms, topics }
     offset_for_leader_epoch_response::OffsetForLeaderTopicResult { topic, partitions }
     offset_for_leader_epoch_response::EpochEndOffset { error_code, partition, leader_epoch, end_offset }
+    add_partitions_to_txn_response::AddPartitionsToTxnPartitionResult { partition_index, partition_error_code }
+    add_partitions_to_txn_response::AddPartitionsToTxnResponse {
+        throttle_time_ms, error_code[4..], results_by_transaction[4..], results_by_topic_v3_and_below[..=3]
+    }
+    add_partitions_to_txn_response::AddPartitionsToTxnResult { transactional_id[4..], topic_results[4..] }
+    add_partitions_to_txn_response::AddPartitionsToTxnTopicResult { name, results_by_partition }
+    add_offsets_to_txn_response::AddOffsetsToTxnResponse { throttle_time_ms, error_code }
+    end_txn_response::EndTxnResponse { throttle_time_ms, error_code, producer_id[5..], producer_epoch[5..] }
+    write_txn_markers_response::WritableTxnMarkerPartitionResult { partition_index, error_code }
+    write_txn_markers_response::WritableTxnMarkerResult { producer_id, topics }
+    write_txn_markers_response::WritableTxnMarkerTopicResult { name, partitions }
+    write_txn_markers_response::WriteTxnMarkersResponse { markers }
+    txn_offset_commit_response::TxnOffsetCommitResponse { throttle_time_ms, topics }
+    txn_offset_commit_response::TxnOffsetCommitResponsePartition { partition_index, error_code }
+    txn_offset_commit_response::TxnOffsetCommitResponseTopic { name, partitions }
     describe_configs_response::DescribeConfigsResponse { throttle_time_ms, results }
     describe_configs_response::DescribeConfigsResult {
         error_code, error_message, resource_type, resource_name, configs
@@ -191,6 +206,16 @@ random_structs! {
         producer_id, producer_epoch, last_sequence, last_timestamp, coordinator_epoch, current_txn_start_offset
     }
     describe_producers_response::TopicResponse { name, partitions }
+    describe_transactions_response::DescribeTransactionsResponse { throttle_time_ms, transaction_states }
+    describe_transactions_response::TopicData { topic, partitions }
+    describe_transactions_response::TransactionState {
+        error_code, transactional_id, transaction_state, transaction_timeout_ms, transaction_start_time_ms,
+        producer_id, producer_epoch, topics
+    }
+    list_transactions_response::ListTransactionsResponse {
+        throttle_time_ms, error_code, unknown_state_filters, transaction_states
+    }
+    list_transactions_response::TransactionState { transactional_id, producer_id, transaction_state }
     consumer_group_heartbeat_response::Assignment { topic_partitions }
     consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse {
         throttle_time_ms, error_code, error_message, member_id, member_epoch, heartbeat_interval_ms, assignment
