@@ -11,6 +11,7 @@ mod metadata;
 mod offsets;
 mod produce;
 mod topics;
+mod transactions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(crate) use self::link::Link;
 pub(crate) use self::metadata::{Metadata, Node, Partition, Topic, by_leader, is_unsettled};
 pub(crate) use self::offsets::Ranges;
 pub(crate) use self::produce::Acks;
+pub(crate) use self::transactions::TransactionalProducer;
 use crate::args::ConnectArgs;
 
 /// A topic's name and a partition's index.

@@ -93,6 +93,7 @@ pub struct Connection<S> {
     correlation_id: i32,
     in_step: bool,
     spoken: BTreeMap<i16, RangeInclusive<i16>>,
+    features: BTreeMap<String, i16>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -106,6 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             correlation_id: 0,
             in_step: true,
             spoken: BTreeMap::new(),
+            features: BTreeMap::new(),
         }
     }
 
@@ -167,7 +169,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .iter()
             .map(|api| (api.api_key, api.min_version..=api.max_version))
             .collect();
+        self.features = response
+            .finalized_features
+            .iter()
+            .map(|feature| (feature.name.to_string(), feature.max_version_level))
+            .collect();
         Ok(())
+    }
+
+    /// The level of a cluster's feature (KIP-584), such as `transaction.version`; 0 if the broker named none.
+    pub fn feature_level(&self, name: &str) -> i16 {
+        self.features.get(name).copied().unwrap_or(0)
     }
 
     /// The highest version of `R` that both sides speak; None before [`negotiate`](Self::negotiate) or without one.

@@ -25,6 +25,26 @@ const OFFSETS_BY_NAME: i16 = 9;
 const COORDINATORS_BY_LIST: i16 = 4;
 const OFFSETS_OF_GROUPS: i16 = 8;
 
+/// FindCoordinator tells kinds of coordinators apart from here on (KIP-98).
+const COORDINATOR_KINDS: i16 = 1;
+
+/// What has a coordinator; the number is FindCoordinator's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i8)]
+pub(super) enum Coordinated {
+    Group = 0,
+    Transaction = 1,
+}
+
+impl Coordinated {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::Transaction => "transactional id",
+        }
+    }
+}
+
 /// A group as a broker lists those it coordinates.
 #[derive(Debug, Clone)]
 pub(crate) struct ListedGroup {
@@ -69,13 +89,26 @@ impl Client {
 
     /// The broker that coordinates the group, which [`Client::link`] knows from now on.
     pub(crate) async fn coordinator(&mut self, group: &str) -> anyhow::Result<i32> {
+        self.coordinator_of(Coordinated::Group, group).await
+    }
+
+    /// The broker that coordinates what goes by this key, which [`Client::link`] knows from now on.
+    pub(super) async fn coordinator_of(
+        &mut self,
+        what: Coordinated,
+        key: &str,
+    ) -> anyhow::Result<i32> {
         let link = self.seed().await?;
         let version = link.version::<FindCoordinatorRequest>()?;
-        let request = if version >= COORDINATORS_BY_LIST {
-            FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)])
+        let mut request = FindCoordinatorRequest::default();
+        if version >= COORDINATORS_BY_LIST {
+            request.coordinator_keys = vec![text(key)];
         } else {
-            FindCoordinatorRequest::default().with_key(text(group))
-        };
+            request.key = text(key);
+        }
+        if version >= COORDINATOR_KINDS {
+            request.key_type = what as i8;
+        }
         let mut response = link.call(&request, version).await?;
         if let Some(found) = response.coordinators.pop() {
             response.error_code = found.error_code;
@@ -84,7 +117,7 @@ impl Client {
             response.host = found.host;
             response.port = found.port;
         }
-        let asked = format!("find the coordinator of group {group}");
+        let asked = format!("find the coordinator of {} {key}", what.name());
         link.accept(&asked, response.error_code, response.error_message)?;
         let (id, rack) = (response.node_id.0, None);
         self.nodes.entry(id).or_insert(Node {
@@ -97,7 +130,7 @@ impl Client {
 }
 
 /// Whether a coordinator is being found, loads, or has moved.
-fn is_moving(error: &anyhow::Error) -> bool {
+pub(super) fn is_moving(error: &anyhow::Error) -> bool {
     let code = error
         .downcast_ref::<Refusal>()
         .and_then(|refusal| ResponseError::try_from_code(refusal.code));

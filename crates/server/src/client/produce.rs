@@ -3,11 +3,12 @@
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use wire::ResponseError;
+use wire::messages::TransactionalId;
 use wire::messages::init_producer_id_request::InitProducerIdRequest;
 use wire::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use wire::messages::produce_response::PartitionProduceResponse;
 
-use super::{Client, Link, PAUSE, Topic, topic_name};
+use super::{Client, Link, PAUSE, Topic, text, topic_name};
 
 /// Produce names topics by id from this version on (KIP-516).
 const PRODUCE_BY_ID: i16 = 13;
@@ -66,7 +67,21 @@ impl Link {
         acks: Acks,
         batches: impl IntoIterator<Item = (i32, Bytes)>,
     ) -> anyhow::Result<Vec<PartitionProduceResponse>> {
-        let highest = self.version::<ProduceRequest>()?;
+        self.produce_as(None, topic, acks, batches).await
+    }
+
+    /// As [`Link::produce`], in a transaction if one is given: its id, and the version of Produce to stay below.
+    pub(super) async fn produce_as(
+        &mut self,
+        transaction: Option<(&str, i16)>,
+        topic: &Topic,
+        acks: Acks,
+        batches: impl IntoIterator<Item = (i32, Bytes)>,
+    ) -> anyhow::Result<Vec<PartitionProduceResponse>> {
+        let mut highest = self.version::<ProduceRequest>()?;
+        if let Some((_, below)) = transaction {
+            highest = highest.min(below - 1);
+        }
         let version = if topic.id.is_nil() {
             highest.min(PRODUCE_BY_ID - 1)
         } else {
@@ -82,7 +97,7 @@ impl Link {
             .with_topic_id(topic.id)
             .with_partition_data(data.collect());
         let request = ProduceRequest::default()
-            .with_transactional_id(None)
+            .with_transactional_id(transaction.map(|(id, _)| TransactionalId(text(id))))
             .with_acks(acks.code)
             .with_timeout_ms(acks.timeout_ms)
             .with_topic_data(vec![data]);

@@ -10,6 +10,7 @@ mod e2e;
 mod pace;
 mod produce;
 mod report;
+mod transaction;
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
@@ -65,6 +66,16 @@ enum BenchCommand {
         #[command(flatten)]
         common: CommonArgs,
     },
+    /// Write and commit transactions, each connection those of a transactional id of its own; latency is that of a commit
+    Transaction {
+        #[command(flatten)]
+        common: CommonArgs,
+        #[command(flatten)]
+        write: WriteArgs,
+        /// Partitions that each transaction writes a batch to
+        #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+        spread: u16,
+    },
     /// Write records and read them at the same time; latency is from the moment a record was due until a consumer has it
     E2e {
         #[command(flatten)]
@@ -88,7 +99,7 @@ struct CommonArgs {
     /// Replicas of the topic that is created; the broker's `default.replication.factor` if left out
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(i16).range(1..))]
     replication_factor: Option<i16>,
-    /// End after so many records, or commits
+    /// End after so many records; of `commit` and `transaction`, after so many of these
     #[arg(short = 'n', long, value_name = "COUNT", conflicts_with = "duration")]
     records: Option<NonZeroU64>,
     /// End after so long; 10s if neither this nor --records is given
@@ -141,6 +152,7 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<Outcome> {
         } => (common, *write, *rate),
         BenchCommand::Consume { common, write } => (common, *write, None),
         BenchCommand::Commit { common } => (common, WriteArgs::default(), None),
+        BenchCommand::Transaction { common, write, .. } => (common, *write, None),
         BenchCommand::E2e {
             common,
             write,
@@ -207,6 +219,7 @@ async fn measure(
         BenchCommand::Produce { .. } => produce::run(bench, rate).await,
         BenchCommand::Consume { .. } => consume::run(bench).await,
         BenchCommand::Commit { .. } => commit::run(bench).await,
+        BenchCommand::Transaction { spread, .. } => transaction::run(bench, *spread).await,
         BenchCommand::E2e { .. } if write.acks == Durability::Nobody => Err(usage(
             "without acknowledgements nobody knows what to wait for; e2e needs --acks 1 or all",
         )),

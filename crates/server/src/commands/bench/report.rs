@@ -32,7 +32,7 @@ pub(super) struct Report {
     benchmark: &'static str,
     topic: String,
     partitions: usize,
-    /// Of `commit`, the requests.
+    /// Of `commit`, the requests; of `transaction`, the transactions.
     records: u64,
     /// Of keys and values.
     bytes: u64,
@@ -147,12 +147,14 @@ impl Report {
     }
 
     pub(super) fn text(&self) -> String {
-        let (heading, noun, bytes) = match self.settings.write {
-            Some(_) => {
-                let bytes = format!(", {:.2} MB/s", self.bytes_per_second / 1e6);
-                ("RECORDS", "records", bytes)
-            }
-            None => ("COMMITS", "commits", String::new()),
+        let (heading, noun) = match self.benchmark {
+            "commit" => ("COMMITS", "commits"),
+            "transaction" => ("TRANSACTIONS", "transactions"),
+            _ => ("RECORDS", "records"),
+        };
+        let bytes = match self.settings.write {
+            Some(_) => format!(", {:.2} MB/s", self.bytes_per_second / 1e6),
+            None => String::new(),
         };
         let mut facts = vec![
             (
