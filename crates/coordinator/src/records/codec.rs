@@ -4,7 +4,7 @@
 //! slice it hands out shares the record's memory. [`Writer`] is its inverse. "Flexible" schema versions use the `compact_…`
 //! forms and end every struct with tagged fields (KIP-482); the others use the plain forms and have no tags.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
 /// Why bytes are not a record of the expected schema.
@@ -64,7 +64,8 @@ impl Reader {
             .split_first_chunk::<N>()
             .ok_or(RecordError::Truncated)?;
         let head = *head;
-        self.rest = self.rest.slice(N..);
+        // Not `slice`: that counts one more and one less owner of the bytes, for each field of each record.
+        self.rest.advance(N);
         Ok(head)
     }
 
@@ -144,10 +145,12 @@ impl Reader {
     }
 
     fn utf8(&mut self, len: usize) -> Result<String, RecordError> {
-        let bytes = self.take(len)?;
-        std::str::from_utf8(&bytes)
+        let bytes = self.rest.get(..len).ok_or(RecordError::Truncated)?;
+        let text = std::str::from_utf8(bytes)
             .map(str::to_owned)
-            .map_err(|_| RecordError::NotUtf8)
+            .map_err(|_| RecordError::NotUtf8)?;
+        self.rest.advance(len);
+        Ok(text)
     }
 
     /// A nullable string with a two-byte length; −1 is null.
@@ -333,6 +336,9 @@ impl Reader {
     }
 }
 
+/// Most keys and values are shorter, so that they are written without growing the buffer.
+const USUAL_BYTES: usize = 64;
+
 /// Puts fields one after the other.
 ///
 /// Lengths are our own values here: a plain string longer than 32 767 bytes cannot have come over Kafka's protocol, and is cut
@@ -346,7 +352,9 @@ impl Writer {
     /// Starts a key or value with its schema version.
     #[must_use]
     pub fn versioned(version: i16) -> Self {
-        let mut writer = Self::default();
+        let mut writer = Self {
+            bytes: BytesMut::with_capacity(USUAL_BYTES),
+        };
         writer.i16(version);
         writer
     }
