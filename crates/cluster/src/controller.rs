@@ -14,7 +14,6 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use crate::embedded::EmbeddedStore;
 use crate::error::{ControllerError, OpenError};
 use crate::ids::Entropy;
 use crate::image::ClusterImage;
@@ -24,6 +23,7 @@ use crate::plan::delete::{DeleteTopicError, DeletedTopic, TopicRef};
 use crate::plan::expand::{CreatePartitionsError, NewPartitions};
 use crate::plan::quotas::{AlterQuotaError, QuotaAlteration};
 use crate::plan::registration::BrokerRegistration;
+use crate::store::MetaStore;
 pub use producer_ids::AllocateProducerIdsError;
 use producer_ids::ProducerIdPool;
 pub use task::ControllerTask;
@@ -115,11 +115,11 @@ impl Controller {
     /// # Errors
     /// When the store cannot be used, or is not the configured cluster's.
     pub async fn open(
-        store: EmbeddedStore,
+        store: Arc<dyn MetaStore>,
         options: ControllerOptions,
     ) -> Result<(Self, ControllerTask), OpenError> {
         let node_id = options.node_id;
-        let campaign = task::campaign(&store, options).await?;
+        let campaign = task::campaign(&*store, options).await?;
         let image = Arc::new(campaign.image);
         let shared = Arc::new(Shared {
             image: ArcSwap::new(Arc::clone(&image)),

@@ -13,15 +13,17 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::keys::{Key, SESSIONS};
-use crate::store::{Batch, Kv, Outcome, Revision, StoreError, Txn};
+use crate::store::{
+    Answer, Batch, Kv, MetaStore, MetaWatch, Outcome, Revision, Session, SessionId, StoreError, Txn,
+};
 use database::Database;
 use reserve::Reserve;
 use watch::History;
-pub use watch::Watch;
 
 /// A metadata store in one directory. A cheap handle; the database closes with the last one.
 #[derive(Clone)]
@@ -81,29 +83,6 @@ impl EmbeddedStore {
         Ok(store)
     }
 
-    /// Everything under `prefixes` (`""` = all), as of one revision, and that revision.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn snapshot(&self, prefixes: &[&str]) -> Result<(Revision, Vec<Kv>), StoreError> {
-        let prefixes: Vec<String> = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
-        self.off_thread(move |core| core.snapshot(&prefixes)).await
-    }
-
-    /// The changes from revision `from` on, one item a revision.
-    #[must_use]
-    pub fn watch(&self, from: Revision) -> Watch {
-        self.core.history.watch(from)
-    }
-
-    /// Applies `txn` if all its compares hold. Transactions are applied one after the other.
-    ///
-    /// # Errors
-    /// When nothing was changed for another reason than a compare: a transaction no store may take, or a disk that refuses.
-    pub async fn txn(&self, txn: Txn) -> Result<Outcome, StoreError> {
-        self.off_thread(move |core| core.txn(&txn)).await
-    }
-
     async fn off_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Core) -> Result<T, StoreError> + Send + 'static,
@@ -115,6 +94,30 @@ impl EmbeddedStore {
                 reason: stopped.to_string(),
             }),
         }
+    }
+}
+
+impl MetaStore for EmbeddedStore {
+    fn snapshot<'a>(
+        &'a self,
+        prefixes: &'a [&'a str],
+    ) -> Answer<'a, Result<(Revision, Vec<Kv>), StoreError>> {
+        let prefixes: Vec<String> = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+        Box::pin(self.off_thread(move |core| core.snapshot(&prefixes)))
+    }
+
+    fn watch(&self, from: Revision) -> Box<dyn MetaWatch> {
+        Box::new(self.core.history.watch(from))
+    }
+
+    fn txn(&self, txn: Txn) -> Answer<'_, Result<Outcome, StoreError>> {
+        Box::pin(self.off_thread(move |core| core.txn(&txn)))
+    }
+
+    /// The process that has the store open is its only user, so that a session lasts as long as that process; what was put under
+    /// one before is removed at the next opening.
+    fn session(&self, _ttl: Duration) -> Answer<'_, Result<Session, StoreError>> {
+        Box::pin(async { Ok(Session::endless(SessionId(1))) })
     }
 }
 

@@ -13,6 +13,7 @@ mod chunked_map;
 mod controller;
 mod embedded;
 mod error;
+mod etcd;
 mod ids;
 mod image;
 mod keys;
@@ -23,8 +24,9 @@ mod transition;
 pub mod values;
 
 pub use controller::{AllocateProducerIdsError, Controller, ControllerOptions, ControllerTask};
-pub use embedded::{EmbeddedStore, Watch};
+pub use embedded::EmbeddedStore;
 pub use error::{ControllerError, OpenError};
+pub use etcd::{EtcdOptions, EtcdStore, EtcdTls};
 pub use ids::{Entropy, id_text, is_reserved, new_id, parse_id, system_entropy};
 pub use image::{
     ClusterImage, ConfigImage, ImageChanges, ImageError, QuotaImage, TopicChange, TopicImage,

@@ -97,6 +97,7 @@ pub(crate) fn put(key: String, record: &impl Message) -> Op {
     Op::Put {
         key,
         value: record.encode_to_vec().into(),
+        session: None,
     }
 }
 

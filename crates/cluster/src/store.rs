@@ -3,10 +3,17 @@
 //! They are etcd's, because that is the store of a cluster; the embedded store speaks them too, so that the controller above
 //! does not know which of the two it has.
 
+mod session;
+
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+
+pub(crate) use session::SessionKeeper;
+pub use session::{Session, SessionId};
 
 /// Counts the transactions that a store applied; also the version of the metadata as a whole.
 pub type Revision = i64;
@@ -16,6 +23,42 @@ pub const TXN_KEYS_MAX: usize = 128;
 
 /// Most bytes of keys and values in one transaction, with room below etcd's request limit of 1.5 MiB.
 pub const TXN_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a store will have said.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where the metadata of a cluster lives. Both stores keep the same keys and values, and pass the same tests.
+pub trait MetaStore: Send + Sync {
+    /// Everything under `prefixes` (`""` = all), as of one revision, and that revision.
+    ///
+    /// # Errors
+    /// When the store cannot be read now.
+    fn snapshot<'a>(
+        &'a self,
+        prefixes: &'a [&'a str],
+    ) -> Answer<'a, Result<(Revision, Vec<Kv>), StoreError>>;
+
+    /// The changes from revision `from` on, one item a revision that changed something.
+    fn watch(&self, from: Revision) -> Box<dyn MetaWatch>;
+
+    /// Applies `txn` if all its compares hold. Transactions are applied one after the other.
+    ///
+    /// # Errors
+    /// When nothing was changed for another reason than a compare: a transaction no store may take, or a store that refuses.
+    fn txn(&self, txn: Txn) -> Answer<'_, Result<Outcome, StoreError>>;
+
+    /// Opens a session: keys put under it go when whoever holds it has been silent for about `ttl`.
+    ///
+    /// # Errors
+    /// When the store cannot be asked now.
+    fn session(&self, ttl: Duration) -> Answer<'_, Result<Session, StoreError>>;
+}
+
+/// A reader of a store's changes, one revision after the other.
+pub trait MetaWatch: Send {
+    /// The next item; waits for it. Dropping the wait loses nothing.
+    fn next(&mut self) -> Answer<'_, WatchItem>;
+}
 
 /// A key and what it held at one revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +89,8 @@ pub enum Op {
         key: String,
         /// Its new value.
         value: Bytes,
+        /// The session that the key goes with; none: it stays.
+        session: Option<SessionId>,
     },
     /// Removes a key; nothing happens where there is none.
     Delete {
@@ -88,6 +133,23 @@ impl Txn {
         self.ops.push(Op::Put {
             key: key.into(),
             value: value.into(),
+            session: None,
+        });
+        self
+    }
+
+    /// Adds a write of a key that goes with the session.
+    #[must_use]
+    pub fn put_while(
+        mut self,
+        session: SessionId,
+        key: impl Into<String>,
+        value: impl Into<Bytes>,
+    ) -> Self {
+        self.ops.push(Op::Put {
+            key: key.into(),
+            value: value.into(),
+            session: Some(session),
         });
         self
     }
@@ -159,7 +221,7 @@ impl Op {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Put { key, value } => key.len() + value.len(),
+            Self::Put { key, value, .. } => key.len() + value.len(),
             Self::Delete { key } => key.len(),
             Self::DeletePrefix { prefix } => prefix.len(),
         }
@@ -169,7 +231,7 @@ impl Op {
 /// What became of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is durable, at this revision.
+    /// It is durable, at this revision; watchers are told of it unless it changed nothing, which may be revision 0.
     Applied(Revision),
     /// A compare did not hold, nothing was changed: what the compared keys hold instead.
     Conflict(Vec<(String, Option<Kv>)>),
@@ -208,7 +270,7 @@ pub enum WatchItem {
     Batch(Arc<Batch>),
     /// The revision asked for is no longer kept: take a snapshot, and watch from there.
     Compacted,
-    /// The store is gone: nothing more will come.
+    /// The store was closed: nothing more will come.
     Lost,
 }
 

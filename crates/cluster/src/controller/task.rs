@@ -8,20 +8,19 @@ use tokio::sync::mpsc;
 
 use super::producer_ids::block_for;
 use super::{AllocateProducerIdsError, Command, ControllerOptions, Mode, Shared};
-use crate::embedded::{EmbeddedStore, Watch};
 use crate::error::{ControllerError, OpenError};
 use crate::ids::{Entropy, id_text, new_id};
 use crate::image::ClusterImage;
 use crate::keys::{Key, LAYOUT_VERSION};
 use crate::plan::registration::BrokerRegistration;
 use crate::plan::{self, Plan, Step, put, registration, unfinished};
-use crate::store::{Kv, Op, Outcome, Revision, Txn, WatchItem};
+use crate::store::{Kv, MetaStore, MetaWatch, Op, Outcome, Revision, Txn, WatchItem};
 use crate::values::{ClusterMeta, ControllerEpoch, ControllerRecord, ProducerIdBlock};
 
 /// The controller's work. Whoever opened the controller runs it.
 pub struct ControllerTask {
-    store: EmbeddedStore,
-    watch: Watch,
+    store: Arc<dyn MetaStore>,
+    watch: Box<dyn MetaWatch>,
     node_id: i32,
     /// The revision under which this process became controller: the guard of all its writes.
     elected_at: Revision,
@@ -37,8 +36,8 @@ pub struct ControllerTask {
 
 impl ControllerTask {
     pub(super) fn new(
-        store: EmbeddedStore,
-        watch: Watch,
+        store: Arc<dyn MetaStore>,
+        watch: Box<dyn MetaWatch>,
         node_id: i32,
         entropy: Entropy,
         queue: mpsc::Receiver<Command>,
@@ -266,7 +265,7 @@ impl ControllerTask {
         let found = self.reread().await?;
         let value_of = |key: &str| found.iter().find(|kv| kv.key == key).map(|kv| &kv.value);
         let is_done = |op: &Op| match op {
-            Op::Put { key, value } => value_of(key) == Some(value),
+            Op::Put { key, value, .. } => value_of(key) == Some(value),
             Op::Delete { key } => value_of(key).is_none(),
             Op::DeletePrefix { prefix } => !found.iter().any(|kv| kv.key.starts_with(prefix)),
         };
@@ -317,13 +316,13 @@ impl ControllerTask {
 /// What a campaign that was won leaves.
 pub(super) struct Campaign {
     pub(super) image: ClusterImage,
-    pub(super) watch: Watch,
+    pub(super) watch: Box<dyn MetaWatch>,
     pub(super) entropy: Entropy,
 }
 
 /// Becomes controller: takes `ctl/leader` with a new epoch, and creates the cluster where there is none, in one transaction.
 pub(super) async fn campaign(
-    store: &EmbeddedStore,
+    store: &dyn MetaStore,
     mut options: ControllerOptions,
 ) -> Result<Campaign, OpenError> {
     let (revision, found) = store.snapshot(&[""]).await?;
@@ -338,14 +337,14 @@ pub(super) async fn campaign(
                 .push(put(Key::Meta.text(), &new_cluster(&mut options)?));
         }
     }
-    match store.txn(txn).await? {
-        Outcome::Applied(_) => {}
+    let elected = match store.txn(txn).await? {
+        Outcome::Applied(revision) => revision,
         Outcome::Conflict(_) => return Err(OpenError::Superseded { revision }),
         Outcome::Unknown { reason } => return Err(OpenError::Unknown { reason }),
-    }
+    };
     let mut watch = store.watch(revision + 1);
-    while let Some(item) = watch.ready() {
-        let WatchItem::Batch(batch) = item else {
+    while image.revision < elected {
+        let WatchItem::Batch(batch) = watch.next().await else {
             return Err(OpenError::Superseded { revision });
         };
         image = image.apply(&batch)?;

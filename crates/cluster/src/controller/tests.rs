@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::*;
+use crate::EmbeddedStore;
 use crate::image::TopicChange;
 use crate::keys::ConfigResource;
 use crate::plan::configs::ConfigOps;
@@ -41,7 +42,7 @@ impl Node {
     }
 
     async fn on(store: EmbeddedStore) -> Self {
-        let opened = Controller::open(store, options(None)).await;
+        let opened = Controller::open(Arc::new(store), options(None)).await;
         let (controller, task) = opened.expect("the controller opens");
         Self {
             controller,
@@ -142,7 +143,7 @@ async fn a_new_store_becomes_a_cluster_whose_id_stays() {
     assert_eq!(node.controller.image().cluster_id, id);
     node.stop().await;
     let store = EmbeddedStore::open(dir.path()).unwrap();
-    let error = Controller::open(store, options(Some("another")))
+    let error = Controller::open(Arc::new(store), options(Some("another")))
         .await
         .err();
     assert_eq!(
@@ -158,7 +159,9 @@ async fn a_new_store_becomes_a_cluster_whose_id_stays() {
 async fn a_configured_cluster_id_is_taken_and_must_be_one() {
     let dir = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(dir.path()).unwrap();
-    let error = Controller::open(store, options(Some("a/b"))).await.err();
+    let error = Controller::open(Arc::new(store), options(Some("a/b")))
+        .await
+        .err();
     assert_eq!(
         error,
         Some(OpenError::InvalidClusterId {
@@ -166,9 +169,10 @@ async fn a_configured_cluster_id_is_taken_and_must_be_one() {
         })
     );
     let store = EmbeddedStore::open(dir.path()).unwrap();
-    let (controller, _task) = Controller::open(store, options(Some("MkU3OEVBNTcwNTJENDM2Qg")))
-        .await
-        .unwrap();
+    let (controller, _task) =
+        Controller::open(Arc::new(store), options(Some("MkU3OEVBNTcwNTJENDM2Qg")))
+            .await
+            .unwrap();
     assert_eq!(controller.image().cluster_id, "MkU3OEVBNTcwNTJENDM2Qg");
 }
 

@@ -95,7 +95,7 @@ impl Database {
         let mut events = Vec::with_capacity(txn.ops.len());
         for op in &txn.ops {
             match op {
-                Op::Put { key, value } => {
+                Op::Put { key, value, .. } => {
                     events.push(Event::Put(Kv {
                         key: key.clone(),
                         value: value.clone(),

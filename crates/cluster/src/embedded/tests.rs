@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::{Event, WatchItem};
+use crate::store::WatchItem;
 
 fn open(dir: &Path) -> EmbeddedStore {
     EmbeddedStore::open(dir).expect("the store opens")
@@ -13,7 +13,7 @@ async fn apply(store: &EmbeddedStore, txn: Txn) -> Revision {
 }
 
 /// The next item, which must not keep a test waiting for ever.
-async fn next(watch: &mut Watch) -> WatchItem {
+async fn next(watch: &mut Box<dyn MetaWatch>) -> WatchItem {
     let waited = tokio::time::timeout(std::time::Duration::from_secs(30), watch.next()).await;
     waited.expect("the watch has something to say")
 }
@@ -55,134 +55,6 @@ async fn a_transaction_is_applied_whole_at_the_next_revision_and_found_after_reo
 }
 
 #[tokio::test]
-async fn a_compare_that_does_not_hold_changes_nothing_and_says_what_is_there() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    apply(&store, Txn::default().put("a", "1")).await;
-    let outcome = store
-        .txn(
-            Txn::default()
-                .when("a", 0)
-                .when("b", 0)
-                .put("a", "2")
-                .put("b", "2"),
-        )
-        .await
-        .unwrap();
-    let there = Kv {
-        key: "a".into(),
-        value: "1".into(),
-        mod_revision: 1,
-    };
-    assert_eq!(
-        outcome,
-        Outcome::Conflict(vec![("a".into(), Some(there)), ("b".into(), None)])
-    );
-    assert_eq!(all(&store).await, [("a".to_owned(), b"1".to_vec(), 1)]);
-    assert_eq!(
-        store.snapshot(&[]).await.unwrap().0,
-        1,
-        "no revision was used up"
-    );
-}
-
-#[tokio::test]
-async fn of_many_who_race_for_a_key_one_wins() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let racers: Vec<_> = (0..16)
-        .map(|racer| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                store
-                    .txn(
-                        Txn::default()
-                            .when("leader", 0)
-                            .put("leader", racer.to_string()),
-                    )
-                    .await
-                    .unwrap()
-            })
-        })
-        .collect();
-    let mut winners = 0;
-    for racer in racers {
-        winners += usize::from(matches!(racer.await.unwrap(), Outcome::Applied(1)));
-    }
-    assert_eq!(winners, 1);
-}
-
-#[tokio::test]
-async fn a_snapshot_takes_the_prefixes_asked_for_and_a_prefix_is_removed_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    apply(
-        &store,
-        Txn::default()
-            .put("p/1/00000", "x")
-            .put("p/1/00001", "x")
-            .put("p/10/00000", "x")
-            .put("t/a", "x"),
-    )
-    .await;
-    let keys = |found: Vec<Kv>| found.into_iter().map(|kv| kv.key).collect::<Vec<_>>();
-    assert_eq!(
-        keys(store.snapshot(&["t/", "p/1/"]).await.unwrap().1),
-        ["t/a", "p/1/00000", "p/1/00001"]
-    );
-    apply(&store, Txn::default().delete_prefix("p/1/")).await;
-    assert_eq!(
-        keys(store.snapshot(&[""]).await.unwrap().1),
-        ["p/10/00000", "t/a"]
-    );
-}
-
-#[tokio::test]
-async fn a_watch_delivers_every_revision_once_and_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    apply(&store, Txn::default().put("a", "1")).await;
-    let mut watch = store.watch(1);
-    let writer = store.clone();
-    let writing = tokio::spawn(async move {
-        apply(
-            &writer,
-            Txn::default()
-                .put("b", "2")
-                .delete("a")
-                .delete("never there"),
-        )
-        .await;
-        apply(&writer, Txn::default().put("p/1", "3")).await;
-        apply(&writer, Txn::default().delete_prefix("p/")).await;
-    });
-    let put = |key: &str, value: &'static str, mod_revision| {
-        Event::Put(Kv {
-            key: key.into(),
-            value: value.into(),
-            mod_revision,
-        })
-    };
-    let delete = |key: &str| Event::Delete { key: key.into() };
-    let expected = [
-        vec![put("a", "1", 1)],
-        vec![put("b", "2", 2), delete("a")],
-        vec![put("p/1", "3", 3)],
-        vec![delete("p/1")],
-    ];
-    for (events, revision) in expected.into_iter().zip(1..) {
-        assert_eq!(
-            next(&mut watch).await,
-            WatchItem::Batch(Arc::new(Batch { revision, events }))
-        );
-    }
-    assert_eq!(watch.ready(), None);
-    writing.await.unwrap();
-    drop(store);
-    assert_eq!(next(&mut watch).await, WatchItem::Lost);
-}
-
-#[tokio::test]
 async fn a_watch_from_before_what_is_kept_is_told_to_read_everything() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
@@ -191,8 +63,8 @@ async fn a_watch_from_before_what_is_kept_is_told_to_read_everything() {
     let store = open(dir.path());
     assert_eq!(next(&mut store.watch(1)).await, WatchItem::Compacted);
     assert_eq!(next(&mut store.watch(i64::MIN)).await, WatchItem::Compacted);
+    assert_eq!(store.core.history.watch(2).ready(), None);
     let mut watch = store.watch(2);
-    assert_eq!(watch.ready(), None);
     for _ in 0..60 {
         let many = (0..100).fold(Txn::default(), |txn, key| txn.put(format!("k{key}"), "v"));
         apply(&store, many).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::store::{Batch, Revision, WatchItem};
+use crate::store::{Answer, Batch, MetaWatch, Revision, WatchItem};
 
 /// How many events are kept for watchers that have not read them yet; who falls further behind reads a snapshot.
 const EVENTS_KEPT: usize = 4 * 1024;
@@ -93,28 +93,31 @@ impl Kept {
 }
 
 /// A reader of the store's changes, one revision after the other.
-pub struct Watch {
+pub(super) struct Watch {
     kept: Arc<Mutex<Kept>>,
     latest: watch::Receiver<Revision>,
     next: Revision,
 }
 
-impl Watch {
-    /// The next item; waits for it. Cancelling the wait loses nothing.
-    pub async fn next(&mut self) -> WatchItem {
-        loop {
-            self.latest.mark_unchanged();
-            if let Some(item) = self.ready() {
-                return item;
+impl MetaWatch for Watch {
+    fn next(&mut self) -> Answer<'_, WatchItem> {
+        Box::pin(async {
+            loop {
+                self.latest.mark_unchanged();
+                if let Some(item) = self.ready() {
+                    return item;
+                }
+                if self.latest.changed().await.is_err() {
+                    return WatchItem::Lost;
+                }
             }
-            if self.latest.changed().await.is_err() {
-                return WatchItem::Lost;
-            }
-        }
+        })
     }
+}
 
+impl Watch {
     /// The next item, if it is there already.
-    pub fn ready(&mut self) -> Option<WatchItem> {
+    pub(super) fn ready(&mut self) -> Option<WatchItem> {
         let item = self.kept.lock().item(self.next)?;
         if let WatchItem::Batch(batch) = &item {
             self.next = batch.revision + 1;

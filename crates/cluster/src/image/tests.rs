@@ -5,7 +5,7 @@ use crate::values::{ConfigRecord, TopicState};
 use prost::Message;
 
 fn event(key: Key, record: &impl Message, revision: Revision) -> Event {
-    let Op::Put { key, value } = crate::plan::put(key.text(), record) else {
+    let Op::Put { key, value, .. } = crate::plan::put(key.text(), record) else {
         unreachable!("put makes a put")
     };
     Event::Put(Kv {

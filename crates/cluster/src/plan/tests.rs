@@ -70,7 +70,7 @@ impl Memory {
         let mut events = Vec::new();
         for op in &txn.ops {
             match op {
-                Op::Put { key, value } => {
+                Op::Put { key, value, .. } => {
                     let kv = Kv {
                         key: key.clone(),
                         value: value.clone(),

@@ -1,6 +1,8 @@
 //! A broker's worth of metadata on one directory, through the room's public door.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod etcd;
+
 use std::path::Path;
 
 use tidewater_cluster::{
@@ -25,7 +27,7 @@ impl Node {
             created_by: "test".into(),
             entropy: tidewater_cluster::system_entropy(),
         };
-        let (controller, task) = Controller::open(store, options)
+        let (controller, task) = Controller::open(std::sync::Arc::new(store), options)
             .await
             .expect("the controller opens");
         let node = Self {
