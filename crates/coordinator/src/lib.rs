@@ -1,7 +1,7 @@
-//! Consumer groups and committed offsets as pure state machines: events and a time go in, records and replies come out.
+//! Consumer groups, committed offsets and transactions as pure state machines: events and a time go in, records and replies come out.
 //!
-//! The promise: durable state changes only by [`GroupShard::replay`] of stored records, live and at start-up the same way, so
-//! whoever replays the same records has the same groups. What is soft (timers, who waits for an answer) is said to be so,
+//! The promise: durable state changes only by [`GroupShard::replay`] and [`TransactionShard::replay`] of stored records, live and at start-up the same way, so
+//! whoever replays the same records has the same groups and transactions. What is soft (timers, who waits for an answer) is said to be so,
 //! and a restart forgets it without any member noticing more than a heartbeat.
 //!
 //! The crate knows no clock, no socket, no disk and no async runtime: time is an argument, waiting is a returned deadline, and
@@ -15,12 +15,14 @@ mod error;
 pub mod event;
 mod offsets;
 mod options;
+mod pattern;
 pub mod records;
 mod shard;
 mod stats;
 #[cfg(test)]
 mod testing;
 mod topics;
+pub mod transactions;
 
 pub use decision::{CoordinatorRecord, Decision, Ticket};
 pub use error::GroupError;
@@ -30,3 +32,6 @@ pub use options::{ConsumerGroupOptions, GroupOptions, MigrationPolicy};
 pub use shard::{Committed, DurableGroup, GroupShard, GroupView, NewUuid, Replayed};
 pub use stats::{EndedRebalance, GroupStats, RebalanceReason};
 pub use topics::TopicView;
+pub use transactions::{
+    TransactionError, TransactionEvent, TransactionOptions, TransactionReply, TransactionShard,
+};

@@ -3,37 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use uuid::Uuid;
 
 use super::Context;
 use super::group::{Durable, Member};
 use super::metadata_hash::{group_hash, topic_hash};
 use crate::error::GroupError;
+use crate::pattern;
 use crate::records::consumer::ResolvedRegex;
 use crate::topics::TopicView;
-
-/// Bytes that a compiled pattern may take; the engine's time is linear in the name whatever the pattern.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// Least distance between two looks over all topics for one group's patterns, in milliseconds: topics may change often.
 const REFRESH_MIN_INTERVAL_MS: i64 = 1_000;
 
-/// Compiles a pattern that has to match a whole name. Kafka takes the syntax of RE2/J, of which `regex` is a near relative.
 fn compile(pattern: &str) -> Result<Regex, GroupError> {
-    let build = |text: &str| {
-        RegexBuilder::new(text)
-            .size_limit(PATTERN_BYTES_MAX)
-            .build()
-    };
-    // First alone, since `a)|(b` would be well-formed between the anchors.
-    build(pattern)
-        .and_then(|_| build(&format!(r"\A(?:{pattern})\z")))
-        .map_err(|error| {
-            GroupError::InvalidRegex(format!(
-                "SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}."
-            ))
-        })
+    pattern::of_whole_name(pattern).map_err(|error| {
+        GroupError::InvalidRegex(format!(
+            "SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}."
+        ))
+    })
 }
 
 /// The patterns of one group, compiled, and when they were last held against all topics. Soft.
