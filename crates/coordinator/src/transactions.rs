@@ -15,6 +15,8 @@ mod options;
 pub mod record;
 mod shard;
 mod state;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use error::TransactionError;

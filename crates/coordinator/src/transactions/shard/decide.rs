@@ -272,12 +272,13 @@ fn end_step_v2(
     }
 }
 
-/// Whether the request has the epoch before the stored one.
+/// Whether the request has the epoch before the one that an end of version 2 led to. After one of version 1 the epoch before
+/// is that of a producer which was replaced: Kafka 4.4 does not look, and would hand it the other's epoch.
 fn ended_already(stored: &TransactionValue, request: &EndTransaction) -> bool {
     let bumped = stored.producer_id == request.producer_id
         && i32::from(stored.epoch) == i32::from(request.epoch) + 1;
     let rotated = stored.previous_producer_id == Some(request.producer_id)
         && request.epoch == LAST_EPOCH
         && stored.epoch == 0;
-    bumped || rotated
+    stored.version == TransactionVersion::V2 && (bumped || rotated)
 }
