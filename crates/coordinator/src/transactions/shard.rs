@@ -180,7 +180,6 @@ impl TransactionShard {
         error: &TransactionError,
     ) -> Vec<(Ticket, TransactionReply)> {
         self.now_ms = now_ms;
-        self.asked_with_epoch = None;
         let sweeps = self.sweeps();
         for id in std::mem::take(&mut self.in_flight) {
             if let Some(entry) = self.entries.get_mut(&id) {

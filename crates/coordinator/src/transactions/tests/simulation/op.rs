@@ -55,7 +55,7 @@ pub(super) fn any_op() -> impl Strategy<Value = Op> {
     let producer = || prop_oneof![6 => Just(0usize), 2 => Just(1), 1 => Just(2)];
     let index = any::<usize>;
     let flag = |weight| prop::bool::weighted(weight);
-    let version = prop_oneof![1 => Just(TransactionVersion::V1), 3 => Just(TransactionVersion::V2)];
+    let version = prop_oneof![1 => Just(TransactionVersion::V1), 2 => Just(TransactionVersion::V2)];
     prop_oneof![
         1 => version.prop_map(|version| Op::Start { version }),
         24 => (producer(), flag(0.2)).prop_map(|(producer, lost)| Op::Init { producer, lost }),

@@ -56,6 +56,10 @@ impl Partition {
     /// True if the records are in the log.
     pub(super) fn append(&mut self, append: &Append) -> bool {
         let state = self.producers.entry(append.id.0).or_default();
+        assert!(
+            state.open.is_none() || append.id.1 <= state.epoch,
+            "a transaction begins before the one before it has its end"
+        );
         let is_verified = match state.open {
             // Of the same epoch, as sequence numbers tell.
             Some(open) => open == append.tag,
