@@ -17,19 +17,33 @@ use crate::index::{IndexEntry, put_block};
 use crate::keys::{self, SegmentFacts, Table};
 use crate::options::LogOptions;
 use crate::partition_log::{LogState, PartitionLog, jitter};
-use crate::producer_state::{Undo, Verdict};
+use crate::producer_state::{ProducerBatch, Undo, Verdict};
 use crate::scan::producer_batch;
 use crate::segment::{MAX_SEGMENT_BYTES, Segment};
 use crate::tail_cache::CachedBatch;
 use crate::transactions::TransactionEffect;
+use crate::verification::VerificationGuard;
 
 /// Who produced a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// A client: its sequences are checked.
     Client,
-    /// This broker: markers, internal topics. May use the space that is kept free of clients' records.
+    /// A client whose transaction's coordinator has vouched for it (KIP-890).
+    Verified(VerificationGuard),
+    /// This broker: internal topics. May use the space that is kept free of clients' records.
     Internal,
+    /// The coordinator of a transaction, which has ended; with `bumps_epoch`, one of version 2. May use that space, too.
+    Marker {
+        /// The marker's epoch is above the transaction's.
+        bumps_epoch: bool,
+    },
+}
+
+impl Origin {
+    fn is_client(self) -> bool {
+        matches!(self, Self::Client | Self::Verified(_))
+    }
 }
 
 /// One batch to append.
@@ -252,7 +266,7 @@ impl PartitionLog {
         // be drained.
         let clients = jobs
             .iter()
-            .filter(|job| job.source == BatchSource::Job(Origin::Client));
+            .filter(|job| matches!(job.source, BatchSource::Job(origin) if origin.is_client()));
         let bytes: usize = clients.map(|job| job.batch.len()).sum();
         if bytes > 0 && !self.dir.disk.admits(bytes) {
             return Err(self.disk_full());
@@ -270,8 +284,8 @@ impl PartitionLog {
         }
         let current = self.leader_epoch();
         let fenced = match job.source {
-            BatchSource::Job(Origin::Client) => job.leader_epoch != current,
-            BatchSource::Job(Origin::Internal) => job.leader_epoch < current,
+            BatchSource::Job(origin) if origin.is_client() => job.leader_epoch != current,
+            BatchSource::Job(_) => job.leader_epoch < current,
             BatchSource::Journal => false,
         };
         if fenced {
@@ -341,14 +355,16 @@ impl PartitionLog {
         mut header: BatchHeader,
     ) -> Result<Option<Appended>, AppendError> {
         header.base_offset = run.next_offset;
-        let Some(batch) = producer_batch(&header, &job.batch) else {
+        let Some(mut batch) = producer_batch(&header, &job.batch) else {
             return Ok(None);
         };
         let checked = match job.source {
-            BatchSource::Job(Origin::Client) => true,
-            BatchSource::Job(Origin::Internal) => batch.marker.is_some(),
+            BatchSource::Job(origin) => origin.is_client() || batch.marker.is_some(),
             BatchSource::Journal => false,
         };
+        if let BatchSource::Job(Origin::Marker { bumps_epoch }) = job.source {
+            batch.bumps_epoch = bumps_epoch;
+        }
         if checked && let Verdict::Duplicate(known) = state.producers.check(&batch)? {
             return Ok(Some(Appended {
                 base_offset: known.base_offset,
@@ -358,11 +374,40 @@ impl PartitionLog {
                 duplicate: true,
             }));
         }
+        self.check_verification(state, job, &batch)?;
         let effect = state.producers.apply(&batch, Some(&mut run.undo));
         if effect != TransactionEffect::None {
             run.effects.push(effect);
         }
         Ok(None)
+    }
+
+    /// Whether a client's batch may begin a transaction; a marker takes back every word that was given before it.
+    fn check_verification(
+        &self,
+        state: &LogState,
+        job: &QueuedBatch,
+        batch: &ProducerBatch,
+    ) -> Result<(), AppendError> {
+        if batch.marker.is_some() {
+            self.verifications.lock().end(batch.producer_id);
+            return Ok(());
+        }
+        if !batch.transactional {
+            return Ok(());
+        }
+        let guard = match job.source {
+            BatchSource::Job(Origin::Client) => None,
+            BatchSource::Job(Origin::Verified(guard)) => Some(guard),
+            _ => return Ok(()),
+        };
+        let known = state.producers.get(batch.producer_id);
+        let is_open =
+            known.is_some_and(|it| it.epoch == batch.epoch && it.transaction_start.is_some());
+        if is_open {
+            return Ok(());
+        }
+        self.verifications.lock().check(batch, guard, known)
     }
 
     /// Writes a planned run and publishes it. On failure nothing of it is left, and the error is for all its jobs.
@@ -493,9 +538,12 @@ impl PartitionLog {
 
     fn publish_offsets(&self, run: &Run) {
         let mut transactions = self.transactions.lock();
-        run.effects
-            .iter()
-            .for_each(|effect| transactions.apply(*effect));
+        for effect in &run.effects {
+            transactions.apply(*effect);
+            if let TransactionEffect::Begin { producer_id, .. } = effect {
+                self.verifications.lock().end(*producer_id);
+            }
+        }
         let sole = self.is_sole_replica();
         let high_watermark = if sole {
             run.next_offset

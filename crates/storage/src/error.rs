@@ -85,6 +85,12 @@ pub enum AppendError {
         /// The marker's.
         found: i32,
     },
+    /// The batch would begin a transaction that its coordinator has not vouched for, or not since the last one ended (KIP-890).
+    #[error("producer {producer_id} has no transaction that this partition is part of")]
+    UnverifiedTransaction {
+        /// The producer.
+        producer_id: i64,
+    },
     /// The batch does not fit the producer's open transaction on this partition.
     #[error("producer {producer_id} has an open transaction and wrote outside of it")]
     TransactionConflict {

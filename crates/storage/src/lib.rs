@@ -35,6 +35,7 @@ mod transactions;
 mod trim;
 mod upkeep;
 pub mod validate;
+mod verification;
 mod view;
 mod writer;
 
@@ -49,3 +50,4 @@ pub use read::{LogSlice, ReadLimits, ReadMode, ReadResult};
 pub use rocksdb_log::check_rocksdb_logs;
 pub use store::{DirStatus, RecoverySummary, Store};
 pub use transactions::AbortedTransaction;
+pub use verification::VerificationGuard;

@@ -22,6 +22,7 @@ use crate::recovery::Recovered;
 use crate::segment::Segment;
 use crate::tail_cache::LogTail;
 use crate::transactions::{AbortedTransaction, Transactions};
+use crate::verification::{VerificationGuard, Verifications};
 
 /// One partition's log on this disk. Shared; every getter is lock-free and never blocks.
 pub struct PartitionLog {
@@ -37,6 +38,7 @@ pub struct PartitionLog {
     pub(crate) options: ArcSwap<LogOptions>,
     pub(crate) epochs: RwLock<Epochs>,
     pub(crate) transactions: Mutex<Transactions>,
+    pub(crate) verifications: Mutex<Verifications>,
     pub(crate) tail: Arc<LogTail>,
     pub(crate) hints: Hints,
     /// Rises with every truncation; a hint of an older generation is worthless.
@@ -165,6 +167,7 @@ impl PartitionLog {
             options: ArcSwap::new(options),
             epochs: RwLock::new(recovered.epochs),
             transactions: Mutex::new(transactions),
+            verifications: Mutex::default(),
             tail: Arc::default(),
             hints: Hints::default(),
             generation: AtomicU32::new(0),
@@ -239,6 +242,23 @@ impl PartitionLog {
     /// Replaces the options; the next append and the next retention run obey them. Does not block on the disk.
     pub fn configure(&self, options: Arc<LogOptions>) {
         self.options.store(options);
+    }
+
+    /// What a batch that may begin a transaction needs besides its coordinator's word; `None` if the producer has a transaction
+    /// open here, which needs nothing. To be asked for before the coordinator is: the word is worth nothing once a marker
+    /// has come. `bumps_epoch`: each transaction of the producer has an epoch of its own (KIP-890 version 2). Never blocks.
+    pub fn begin_verification(
+        &self,
+        producer_id: i64,
+        epoch: i16,
+        first_sequence: i32,
+        bumps_epoch: bool,
+    ) -> Option<VerificationGuard> {
+        if self.transactions.lock().is_open_for(producer_id) {
+            return None;
+        }
+        let mut verifications = self.verifications.lock();
+        Some(verifications.begin(producer_id, epoch, first_sequence, bumps_epoch))
     }
 
     /// Begins a leader epoch at the log end (KIP-101). The epoch that is in force already changes nothing; an older one

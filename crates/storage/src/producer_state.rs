@@ -88,6 +88,8 @@ pub(crate) struct ProducerBatch {
     pub(crate) transactional: bool,
     /// Present on control batches that end a transaction (KIP-98).
     pub(crate) marker: Option<Marker>,
+    /// The marker is of a transaction of version 2 (KIP-890), whose end bumps the epoch.
+    pub(crate) bumps_epoch: bool,
 }
 
 /// The end of a transaction as its control record says it.
@@ -117,7 +119,6 @@ pub(crate) struct Producers {
 }
 
 impl Producers {
-    #[cfg(test)]
     pub(crate) fn get(&self, producer_id: i64) -> Option<&ProducerEntry> {
         self.entries.get(&producer_id)
     }
@@ -145,10 +146,13 @@ impl Producers {
                 return Ok(Verdict::Duplicate(*known));
             }
         }
-        check_epoch(entry, batch)?;
         match batch.marker {
-            Some(marker) => check_coordinator(entry, marker)?,
+            Some(marker) => {
+                check_marker_epoch(entry, batch)?;
+                check_coordinator(entry, marker)?;
+            }
             None => {
+                check_epoch(entry, batch)?;
                 check_sequence(entry, batch)?;
                 if entry.transaction_start.is_some() && !batch.transactional {
                     return Err(AppendError::TransactionConflict {
@@ -239,6 +243,20 @@ fn check_epoch(entry: &ProducerEntry, batch: &ProducerBatch) -> Result<(), Appen
     Ok(())
 }
 
+/// A marker that ends a transaction of version 2 has an epoch above the data's, so that one that comes late cannot end the next
+/// transaction. Written again, when nothing is open, it does no harm (`ProducerAppendInfo.checkProducerEpoch`).
+fn check_marker_epoch(entry: &ProducerEntry, batch: &ProducerBatch) -> Result<(), AppendError> {
+    let is_harmless = entry.transaction_start.is_none() || batch.epoch == i16::MAX;
+    if batch.bumps_epoch && batch.epoch == entry.epoch && !is_harmless {
+        return Err(AppendError::StaleProducerEpoch {
+            producer_id: batch.producer_id,
+            current: entry.epoch,
+            found: batch.epoch,
+        });
+    }
+    check_epoch(entry, batch)
+}
+
 fn check_coordinator(entry: &ProducerEntry, marker: Marker) -> Result<(), AppendError> {
     if marker.coordinator_epoch < entry.coordinator_epoch {
         return Err(AppendError::StaleCoordinatorEpoch {
@@ -321,6 +339,7 @@ mod tests {
             timestamp: 1000,
             transactional: false,
             marker: None,
+            bumps_epoch: false,
         }
     }
 
@@ -460,6 +479,37 @@ mod tests {
                 .unwrap(),
             Verdict::New
         );
+    }
+
+    #[test]
+    fn a_marker_of_version_2_is_above_the_epoch_that_it_ends_and_may_come_again() {
+        let mut producers = Producers::default();
+        let data = |epoch| ProducerBatch {
+            transactional: true,
+            ..batch(epoch, 0, 1, 0)
+        };
+        let marker = |epoch| ProducerBatch {
+            transactional: true,
+            bumps_epoch: true,
+            marker: Some(Marker {
+                committed: true,
+                coordinator_epoch: 1,
+            }),
+            ..batch(epoch, -1, 1, 1)
+        };
+        producers.apply(&data(3), None);
+        assert!(matches!(
+            producers.check(&marker(3)),
+            Err(AppendError::StaleProducerEpoch { .. })
+        ));
+        assert_eq!(producers.check(&marker(4)).unwrap(), Verdict::New);
+        producers.apply(&marker(4), None);
+        assert_eq!(producers.check(&marker(4)).unwrap(), Verdict::New, "again");
+        // The next transaction: what ended the one before cannot end it.
+        assert_eq!(producers.check(&data(4)).unwrap(), Verdict::New);
+        producers.apply(&data(4), None);
+        assert!(producers.check(&marker(4)).is_err());
+        assert!(producers.check(&data(3)).is_err());
     }
 
     #[test]

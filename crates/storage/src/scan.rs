@@ -169,5 +169,7 @@ pub(crate) fn producer_batch(header: &BatchHeader, bytes: &[u8]) -> Option<Produ
             committed: m.committed,
             coordinator_epoch: m.coordinator_epoch,
         }),
+        // Only who appends it knows.
+        bumps_epoch: false,
     })
 }

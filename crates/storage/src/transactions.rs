@@ -75,6 +75,11 @@ impl Transactions {
         }
     }
 
+    /// Whether the producer has a transaction that no marker has ended.
+    pub(crate) fn is_open_for(&self, producer_id: i64) -> bool {
+        self.open.values().any(|open| *open == producer_id)
+    }
+
     /// The first offset that belongs to an undecided transaction, given the high watermark.
     pub(crate) fn first_undecided(&mut self, high_watermark: i64) -> Option<i64> {
         self.ended.retain(|_, marker| *marker >= high_watermark);

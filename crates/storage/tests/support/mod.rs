@@ -160,12 +160,24 @@ pub fn key(partition: i32) -> LogKey {
     }
 }
 
+/// A client's batch, vouched for where it begins a transaction.
 pub fn job(log: &Arc<PartitionLog>, batch: Bytes) -> AppendJob {
+    let header = BatchHeader::parse(&batch).ok();
+    let transactional = header.filter(|header| header.attributes.is_transactional());
+    let guard = transactional.and_then(|header| {
+        let BatchHeader {
+            producer_id,
+            producer_epoch,
+            base_sequence,
+            ..
+        } = header;
+        log.begin_verification(producer_id, producer_epoch, base_sequence, false)
+    });
     AppendJob {
         log: Arc::clone(log),
         batch,
         leader_epoch: log.leader_epoch(),
-        origin: Origin::Client,
+        origin: guard.map_or(Origin::Client, Origin::Verified),
     }
 }
 
