@@ -30,6 +30,7 @@ use crate::quotas::Quotas;
 use crate::tasks::Tasks;
 use crate::telemetry::Telemetry;
 use crate::topics::Topics;
+use crate::transactions::Transactions;
 use crate::waiters::WaiterTable;
 
 /// Connections have this long to finish what they took up before the store closes under them.
@@ -163,6 +164,7 @@ impl Broker {
             ),
             store,
             groups: Groups::new(tasks.clone()),
+            transactions: Transactions::new(tasks.clone()),
             fetch_sessions: FetchSessions::new(config.fetch_sessions_max, random_id()),
             memory: MemoryBudget::new(config.network.request_budget_bytes),
             quotas,

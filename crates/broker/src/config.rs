@@ -103,15 +103,24 @@ pub struct TopicCreation {
     pub delete: bool,
 }
 
-/// How `__consumer_offsets` is made.
+/// How a topic of coordinators is made.
 #[derive(Debug, Clone, Default)]
-pub struct OffsetsTopic {
+pub struct InternalTopic {
     /// Its partitions; fixed once the topic is there.
     pub partitions: i32,
     /// Its replicas.
     pub replication_factor: i16,
     /// `segment.bytes` of the topic.
     pub segment_bytes: i32,
+    /// `min.insync.replicas` of the topic, where it is not every topic's.
+    pub min_insync_replicas: Option<i32>,
+}
+
+/// How `__consumer_offsets` is made and written.
+#[derive(Debug, Clone, Default)]
+pub struct OffsetsTopic {
+    /// The topic.
+    pub topic: InternalTopic,
     /// How the coordinators' batches are compressed: Kafka's number of the codec.
     pub codec: i32,
 }
@@ -158,6 +167,14 @@ pub struct Config {
     pub groups: coordinator::GroupOptions,
     /// The topic that keeps them.
     pub offsets_topic: OffsetsTopic,
+    /// Limits of transactions.
+    pub transactions: coordinator::transactions::TransactionOptions,
+    /// How long a request waits for the transaction before it to be completed.
+    pub transaction_patience: Duration,
+    /// Whether an older client's transactional batches are shown to be part of a transaction before they are appended.
+    pub verify_transactions: bool,
+    /// The topic that keeps transactions.
+    pub transaction_state_topic: InternalTopic,
     /// What `/metrics` shows.
     pub metrics: MetricsOptions,
     /// The store's options; the cluster's id is filled in by `store_options`.
@@ -335,6 +352,10 @@ impl Config {
             telemetry_bytes_max: 0,
             groups: coordinator::GroupOptions::default(),
             offsets_topic: OffsetsTopic::default(),
+            transactions: coordinator::transactions::TransactionOptions::default(),
+            transaction_patience: Duration::ZERO,
+            verify_transactions: false,
+            transaction_state_topic: InternalTopic::default(),
             describe_partitions_max: 0,
             metrics: MetricsOptions::default(),
             store: storage::StoreOptions::new(Vec::new(), "", 0),

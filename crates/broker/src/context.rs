@@ -21,6 +21,7 @@ use crate::net::connection::ConnectionInfo;
 use crate::quotas::Quotas;
 use crate::telemetry::Telemetry;
 use crate::topics::Topics;
+use crate::transactions::Transactions;
 
 /// The broker's shared services. Cheap to share, never global: several brokers live in one process.
 pub(crate) struct Context {
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) store: Arc<Store>,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) telemetry: Telemetry,
     pub(crate) memory: MemoryBudget,
@@ -96,6 +98,7 @@ impl Context {
         }
         self.quotas.follow(&self.image()).await;
         self.groups.follow(self).await;
+        self.transactions.follow(self);
     }
 
     fn apply_image_blocking(&self) {

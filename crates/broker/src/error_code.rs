@@ -6,6 +6,7 @@ use cluster::{
     DeleteTopicError, ElectLeaderError, ReassignError,
 };
 use coordinator::GroupError;
+use coordinator::transactions::TransactionError;
 use storage::validate::InvalidBatch;
 use storage::{AppendError, ChangeError, ReadError};
 use wire::ResponseError;
@@ -227,6 +228,29 @@ pub(crate) fn for_group(error: &GroupError) -> ResponseError {
         GroupError::CoordinatorLoading => ResponseError::CoordinatorLoadInProgress,
         GroupError::NotCoordinator => ResponseError::NotCoordinator,
         GroupError::Internal => ResponseError::UnknownServerError,
+    }
+}
+
+/// What a client should do about a transaction that refuses. Those APIs whose older versions know fewer codes say so in their
+/// handlers (T4).
+pub(crate) fn for_transaction(error: &TransactionError) -> ResponseError {
+    match error {
+        TransactionError::InvalidRequest { .. } => ResponseError::InvalidRequest,
+        TransactionError::InvalidTimeout { .. } => ResponseError::InvalidTransactionTimeout,
+        TransactionError::InvalidProducerIdMapping => ResponseError::InvalidProducerIdMapping,
+        // Fatal to the client: somebody else produces under its transactional id.
+        TransactionError::ProducerFenced => ResponseError::ProducerFenced,
+        TransactionError::ConcurrentTransactions => ResponseError::ConcurrentTransactions,
+        TransactionError::InvalidState { .. } => ResponseError::InvalidTxnState,
+        TransactionError::Abortable => ResponseError::TransactionAbortable,
+        // The three that clients take for a passing state of the coordinator: ask for it again, wait for it, look for it.
+        TransactionError::CoordinatorUnavailable => ResponseError::CoordinatorNotAvailable,
+        TransactionError::CoordinatorLoading => ResponseError::CoordinatorLoadInProgress,
+        TransactionError::NotCoordinator => ResponseError::NotCoordinator,
+        // As for every record that its log cannot take (`TransactionStateManager.appendTransactionToLog`).
+        TransactionError::TooManyPartitions { .. } | TransactionError::Internal => {
+            ResponseError::UnknownServerError
+        }
     }
 }
 

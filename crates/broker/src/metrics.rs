@@ -12,6 +12,7 @@ mod process;
 pub(crate) mod scrape;
 mod survey;
 pub(crate) mod traffic;
+mod transactions;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -29,6 +30,7 @@ use self::groups::GroupMetrics;
 use self::network::NetworkMetrics;
 use self::process::RuntimeLoad;
 use self::traffic::Traffic;
+use self::transactions::TransactionMetrics;
 use crate::apis::APIS;
 use crate::net::reply::{Part, Reply};
 
@@ -50,6 +52,7 @@ pub(crate) struct Metrics {
     pub(crate) fetch_sessions: IntGauge,
     pub(crate) memory_available_bytes: IntGauge,
     pub(crate) groups: GroupMetrics,
+    pub(crate) transactions: TransactionMetrics,
     /// What goes through all topics.
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) waiting_fetches: IntGauge,
@@ -180,6 +183,7 @@ impl Metrics {
                 "What is free of the request memory budget (queued.max.request.bytes).",
             )?,
             groups: GroupMetrics::register(registry)?,
+            transactions: TransactionMetrics::register(registry)?,
             traffic: Arc::default(),
             waiting_fetches: gauge(
                 registry,

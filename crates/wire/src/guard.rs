@@ -71,7 +71,7 @@ pub fn decoded_response_len(api_key: i16, version: i16, body: &[u8]) -> Result<u
     )
 }
 
-/// Calls `each` with every field called `error_code` in the body of an answer that was encoded here, 0 included. Fails like
+/// Calls `each` with every field that is an error code in the body of an answer that was encoded here, 0 included. Fails like
 /// [`check_response`], and then may have called for some. Takes time in proportion to the body, and allocates nothing.
 pub fn error_codes(
     api_key: i16,

@@ -97,8 +97,7 @@ const fn rate(name: &'static str) -> Key {
 /// Every key without effect.
 #[rustfmt::skip]
 pub(super) static KEYS: &[Key] = &[
-    key(Int, "add.partitions.to.txn.retry.backoff.max.ms", Some("100"), AtLeast(0), ReadOnly, Transactions),
-    key(Int, "add.partitions.to.txn.retry.backoff.ms", Some("20"), AtLeast(1), ReadOnly, Transactions),
+    key(Int, "add.partitions.to.txn.retry.backoff.ms", Some("20"), AtLeast(1), ReadOnly, Machinery),
     key(Class, "alter.config.policy.class.name", None, Any, ReadOnly, Java),
     key(Int, "alter.log.dirs.replication.quota.window.num", Some("11"), AtLeast(1), ReadOnly, Quotas),
     key(Int, "alter.log.dirs.replication.quota.window.size.seconds", Some("1"), AtLeast(1), ReadOnly, Quotas),
@@ -365,17 +364,8 @@ pub(super) static KEYS: &[Key] = &[
     key(String, "ssl.truststore.location", None, Any, PerBroker, Security),
     key(Password, "ssl.truststore.password", None, Any, PerBroker, Security),
     key(String, "ssl.truststore.type", Some("JKS"), Any, PerBroker, Security),
-    key(Int, "transaction.abort.timed.out.transaction.cleanup.interval.ms", Some("10000"), AtLeast(1), ReadOnly, Transactions),
-    key(Int, "transaction.max.timeout.ms", Some("900000"), AtLeast(1), ReadOnly, Transactions),
-    key(Boolean, "transaction.partition.verification.enable", Some("true"), Any, ClusterWide, Transactions),
-    key(Int, "transaction.remove.expired.transaction.cleanup.interval.ms", Some("3600000"), AtLeast(1), ReadOnly, Transactions),
-    key(Int, "transaction.state.log.load.buffer.size", Some("5242880"), AtLeast(1), ReadOnly, Transactions),
-    key(Int, "transaction.state.log.min.isr", Some("2"), AtLeast(1), ReadOnly, Transactions),
-    key(Int, "transaction.state.log.num.partitions", Some("50"), AtLeast(1), ReadOnly, Transactions),
-    key(Short, "transaction.state.log.replication.factor", Some("3"), AtLeast(1), ReadOnly, Transactions),
-    key(Int, "transaction.state.log.segment.bytes", Some("104857600"), AtLeast(1), ReadOnly, Transactions),
+    key(Int, "transaction.state.log.load.buffer.size", Some("5242880"), AtLeast(1), ReadOnly, Machinery),
     key(Boolean, "transaction.two.phase.commit.enable", Some("false"), Any, ReadOnly, Transactions),
-    key(Int, "transactional.id.expiration.ms", Some("604800000"), AtLeast(1), ReadOnly, Transactions),
     key(Long, "unclean.leader.election.interval.ms", Some("300000"), AtLeast(1), ReadOnly, Replication).hidden(),
     key(Boolean, "unstable.api.versions.enable", Some("false"), Any, ReadOnly, Kraft).hidden(),
     key(Boolean, "unstable.feature.versions.enable", Some("false"), Any, ReadOnly, Kraft).hidden(),

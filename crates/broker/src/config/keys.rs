@@ -55,7 +55,7 @@ pub enum Why {
     ShareGroups,
     /// Streams groups.
     StreamsGroups,
-    /// Transactions.
+    /// Two-phase commit.
     Transactions,
     /// Replication between brokers.
     Replication,
@@ -83,7 +83,9 @@ impl Why {
             }
             Self::ShareGroups => "Share groups are not in this release.",
             Self::StreamsGroups => "Streams groups are not in this release.",
-            Self::Transactions => "Transactions are not in this release.",
+            Self::Transactions => {
+                "Transactions that another system commits are not in this release."
+            }
             Self::Replication => "Replication between brokers is not in this release.",
             Self::Quotas => "Quotas of replication are not in this release.",
         }
@@ -518,17 +520,54 @@ pub static KEYS: &[Key] = &[
         .set(|config, value| config.groups.offsets_retention_check_interval_ms = value.integer()),
     int("offsets.topic.num.partitions", "50", Check::AtLeast(1))
         .about("Partitions of `__consumer_offsets`, over which groups are spread. Read when the topic is created.")
-        .set(|config, value| config.offsets_topic.partitions = value.int()),
+        .set(|config, value| config.offsets_topic.topic.partitions = value.int()),
     short("offsets.topic.replication.factor", "1", Check::AtLeast(1))
         .about("Replicas of `__consumer_offsets`. Read when the topic is created; with one broker there is one.")
-        .set(|config, value| config.offsets_topic.replication_factor = value.short())
+        .set(|config, value| config.offsets_topic.topic.replication_factor = value.short())
         .not_kafkas("3", "groups work on a single broker"),
     int("offsets.topic.segment.bytes", "104857600", Check::AtLeast(1))
         .about("`segment.bytes` of `__consumer_offsets`. Read when the topic is created.")
-        .set(|config, value| config.offsets_topic.segment_bytes = value.int()),
+        .set(|config, value| config.offsets_topic.topic.segment_bytes = value.int()),
     int("offsets.topic.compression.codec", "0", Check::Any)
         .about("How records of `__consumer_offsets` are compressed: 0 not at all, 1 gzip, 2 snappy, 3 lz4, 4 zstd.")
         .set(|config, value| config.offsets_topic.codec = value.int()),
+    // Transactions.
+    int("transaction.max.timeout.ms", "900000", Check::AtLeast(1))
+        .about("The longest time after which a producer may ask for its open transaction to be aborted.")
+        .set(|config, value| config.transactions.max_timeout_ms = value.int()),
+    int("transactional.id.expiration.ms", "604800000", Check::AtLeast(1))
+        .about("How long a transactional id is remembered whose producer begins no transaction.")
+        .set(|config, value| config.transactions.id_expiration_ms = value.integer()),
+    int("transaction.remove.expired.transaction.cleanup.interval.ms", "3600000", Check::AtLeast(1))
+        .about("How often transactional ids are looked for that are to be forgotten.")
+        .set(|config, value| config.transactions.id_expiration_check_ms = value.integer()),
+    int("transaction.abort.timed.out.transaction.cleanup.interval.ms", "10000", Check::AtLeast(1))
+        .about("How often transactions are looked for that have gone on for longer than their producer's timeout, and are to be \
+              aborted.")
+        .set(|config, value| config.transactions.abort_timed_out_interval_ms = value.integer()),
+    int("add.partitions.to.txn.retry.backoff.max.ms", "100", Check::AtLeast(0))
+        .about("How long a request waits for the transaction before it to be completed. After that the client is told to come \
+              back.")
+        .set(|config, value| config.transaction_patience = value.millis()),
+    boolean("transaction.partition.verification.enable", "true")
+        .about("Whether a transactional batch of a client that adds partitions to its transactions by itself is appended only if \
+              its partition was added.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.verify_transactions = value.boolean()),
+    int("transaction.state.log.num.partitions", "50", Check::AtLeast(1))
+        .about("Partitions of `__transaction_state`, over which transactional ids are spread. Read when the topic is created.")
+        .set(|config, value| config.transaction_state_topic.partitions = value.int()),
+    short("transaction.state.log.replication.factor", "1", Check::AtLeast(1))
+        .about("Replicas of `__transaction_state`. Read when the topic is created; with one broker there is one.")
+        .set(|config, value| config.transaction_state_topic.replication_factor = value.short())
+        .not_kafkas("3", "transactions work on a single broker"),
+    int("transaction.state.log.min.isr", "1", Check::AtLeast(1))
+        .about("`min.insync.replicas` of `__transaction_state`. Read when the topic is created.")
+        .set(|config, value| config.transaction_state_topic.min_insync_replicas = Some(value.int()))
+        .not_kafkas("2", "transactions work on a single broker"),
+    int("transaction.state.log.segment.bytes", "104857600", Check::AtLeast(1))
+        .about("`segment.bytes` of `__transaction_state`. Read when the topic is created.")
+        .set(|config, value| config.transaction_state_topic.segment_bytes = value.int()),
     // Topics.
     int("num.partitions", "1", Check::AtLeast(1))
         .about("Partitions of a topic that is created without saying how many.")

@@ -2,7 +2,7 @@
 //!
 //! v4 −1 = the broker's default · v5 flexible, returns what was made (KIP-525) · v7 topic id. Per-topic errors; one bad
 //! topic does not stop the others; from v6 on a topic beyond the quota is refused (KIP-599). `validate_only` does every check and nothing else. As with Kafka, clients may make
-//! `__consumer_offsets` themselves; what they leave open is as the group coordinators need it.
+//! `__consumer_offsets` and `__transaction_state` themselves; what they leave open is as the coordinators need it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::error_code;
 use crate::groups::OFFSETS_TOPIC;
 use crate::quotas::Mutations;
+use crate::transactions::STATE_TOPIC;
 
 pub(crate) struct CreateTopics;
 
@@ -96,8 +97,8 @@ impl NewTopicSpec {
     /// What a topic is like that is created because somebody asked for it: an internal one is made as its coordinator
     /// needs it (`AutoTopicCreationManager.creatableTopic`).
     pub(crate) fn automatic(ctx: &Context, name: &str) -> Self {
-        if name == OFFSETS_TOPIC {
-            return Self::offsets_topic(ctx);
+        if let Some(internal) = Self::internal(ctx, name) {
+            return internal;
         }
         Self {
             name: name.to_owned(),
@@ -132,17 +133,27 @@ impl NewTopicSpec {
         Ok(self)
     }
 
-    fn offsets_topic(ctx: &Context) -> Self {
-        let options = &ctx.config().offsets_topic;
+    /// A coordinator's topic, if the name is one's.
+    fn internal(ctx: &Context, name: &str) -> Option<Self> {
+        let config = ctx.config();
+        let (options, compression) = match name {
+            // The batches of groups keep the codec that they are written with.
+            OFFSETS_TOPIC => (&config.offsets_topic.topic, "producer"),
+            STATE_TOPIC => (&config.transaction_state_topic, "uncompressed"),
+            _ => return None,
+        };
         let is_alone = ctx.image().active_brokers().count() <= 1;
-        let segment_bytes = options.segment_bytes.to_string();
-        let configs = [
-            ("cleanup.policy", "compact"),
-            ("compression.type", "producer"),
-            ("segment.bytes", segment_bytes.as_str()),
+        let mut configs = vec![
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", compression.to_owned()),
+            ("segment.bytes", options.segment_bytes.to_string()),
         ];
-        Self {
-            name: OFFSETS_TOPIC.to_owned(),
+        if let Some(min_isr) = options.min_insync_replicas {
+            configs.push(("min.insync.replicas", min_isr.to_string()));
+        }
+        let configs = configs.into_iter();
+        Some(Self {
+            name: name.to_owned(),
             partitions: options.partitions,
             // A broker that is alone does not wait for others, whatever its configuration was copied from.
             replication_factor: if is_alone {
@@ -152,9 +163,9 @@ impl NewTopicSpec {
             },
             assignments: Vec::new(),
             configs: configs
-                .map(|(key, value)| (key.to_owned(), Some(value.to_owned())))
-                .into(),
-        }
+                .map(|(key, value)| (key.to_owned(), Some(value)))
+                .collect(),
+        })
     }
 }
 
@@ -229,10 +240,10 @@ fn spec(ctx: &Context, topic: CreatableTopic) -> Result<NewTopicSpec, Refused> {
         assignments,
         configs,
     };
-    if spec.name == OFFSETS_TOPIC {
-        return spec.completed(NewTopicSpec::offsets_topic(ctx));
+    match NewTopicSpec::internal(ctx, &spec.name) {
+        Some(internal) => spec.completed(internal),
+        None => Ok(spec),
     }
-    Ok(spec)
 }
 
 /// Checks configs, asks the controller, and lets the new logs appear before answering. Results in the order of `specs`.

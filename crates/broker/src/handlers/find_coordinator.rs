@@ -1,9 +1,9 @@
 //! FindCoordinator (key 10), v0–v6: who coordinates a group, a transaction or a share partition.
 //!
 //! v1 key types · v3 flexible · v4 several keys at once (KIP-699) · v6 share groups (KIP-932).
-//! A group's coordinator is the leader of its partition of `__consumer_offsets`. The topic is made for the first who asks,
-//! and answered at once: its coordinators run before the answer leaves (Kafka answers 15 first; G18). Transactions and share
-//! groups are not coordinated, and say so: 15 COORDINATOR_NOT_AVAILABLE.
+//! A group's coordinator is the leader of its partition of `__consumer_offsets`, a transactional id's that of
+//! `__transaction_state`. The topic is made for the first who asks, and answered at once: its coordinators run before the
+//! answer leaves (Kafka answers 15 first; G18). Share groups are not coordinated, and say so: 15 COORDINATOR_NOT_AVAILABLE.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::apis::{Call, Handler};
 use crate::context::Context;
 use crate::groups::OFFSETS_TOPIC;
 use crate::net::connection::ConnectionInfo;
+use crate::transactions::STATE_TOPIC;
 
 pub(crate) struct FindCoordinator;
 
@@ -35,11 +36,11 @@ impl Handler for FindCoordinator {
         call: Call<FindCoordinatorRequest>,
     ) -> FindCoordinatorResponse {
         let kind = kind(call.request.key_type, call.version);
-        if kind.is_ok() {
-            make_offsets_topic(ctx).await;
+        if let Ok(kind) = kind {
+            make_topic(ctx, kind.topic()).await;
         }
         let find = |key: &StrBytes| match kind {
-            Ok(()) => find(ctx, &call.connection, key),
+            Ok(kind) => find(ctx, &call.connection, kind, key),
             Err(refused) => refused.answer(),
         };
         if call.version >= 4 {
@@ -60,6 +61,31 @@ impl Handler for FindCoordinator {
     }
 }
 
+/// What is coordinated here.
+#[derive(Clone, Copy)]
+enum Kind {
+    Group,
+    Transaction,
+}
+
+impl Kind {
+    /// Where what is coordinated is kept.
+    fn topic(self) -> &'static str {
+        match self {
+            Self::Group => OFFSETS_TOPIC,
+            Self::Transaction => STATE_TOPIC,
+        }
+    }
+
+    fn is_here(self, ctx: &Context, key: &str) -> bool {
+        let topics = ctx.topics.table();
+        match self {
+            Self::Group => ctx.groups.coordinator(&topics, key).is_ok(),
+            Self::Transaction => ctx.transactions.coordinator(&topics, key).is_ok(),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Refused {
     code: ResponseError,
@@ -77,12 +103,13 @@ impl Refused {
 }
 
 /// Whether there is a coordinator of this kind at all.
-fn kind(key_type: i8, version: i16) -> Result<(), Refused> {
+fn kind(key_type: i8, version: i16) -> Result<Kind, Refused> {
     let (code, message) = match key_type {
-        GROUP => return Ok(()),
+        GROUP => return Ok(Kind::Group),
+        TRANSACTION => return Ok(Kind::Transaction),
         // Share groups came with v6 (`KafkaApis.getCoordinator`).
         SHARE if version < 6 => (ResponseError::InvalidRequest, "share groups need version 6"),
-        TRANSACTION | SHARE => (
+        SHARE => (
             ResponseError::CoordinatorNotAvailable,
             "this broker has no coordinator of that kind",
         ),
@@ -92,29 +119,26 @@ fn kind(key_type: i8, version: i16) -> Result<(), Refused> {
 }
 
 /// Several may come at once: the controller makes it for one of them, and the others find it.
-async fn make_offsets_topic(ctx: &Arc<Context>) {
-    if ctx.topics.table().named(OFFSETS_TOPIC).is_some() {
+async fn make_topic(ctx: &Arc<Context>, name: &str) {
+    if ctx.topics.table().named(name).is_some() {
         return;
     }
-    let spec = NewTopicSpec::automatic(ctx, OFFSETS_TOPIC);
+    let spec = NewTopicSpec::automatic(ctx, name);
     if let Err(refused) = create_one(ctx, spec, &mut ctx.quotas.own_mutations()).await
         && refused.code != ResponseError::TopicAlreadyExists
     {
-        warn!(code = ?refused.code, "{OFFSETS_TOPIC} cannot be created: {}", refused.message);
+        warn!(code = ?refused.code, "{name} cannot be created: {}", refused.message);
     }
 }
 
-fn find(ctx: &Context, connection: &ConnectionInfo, group_id: &str) -> Coordinator {
-    if ctx
-        .groups
-        .coordinator(&ctx.topics.table(), group_id)
-        .is_err()
-    {
-        let refused = Refused {
-            code: ResponseError::CoordinatorNotAvailable,
-            message: "the group's partition of __consumer_offsets has no leader",
+fn find(ctx: &Context, connection: &ConnectionInfo, kind: Kind, key: &str) -> Coordinator {
+    if !kind.is_here(ctx, key) {
+        let message = match kind {
+            Kind::Group => "the group's partition of __consumer_offsets has no leader",
+            Kind::Transaction => "the id's partition of __transaction_state has no leader",
         };
-        return refused.answer();
+        let code = ResponseError::CoordinatorNotAvailable;
+        return Refused { code, message }.answer();
     }
     let (host, port) = ctx.advertised(connection);
     Coordinator::default()

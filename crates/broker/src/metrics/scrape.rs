@@ -33,6 +33,7 @@ pub(crate) async fn page(
     };
     let each_group = ctx.config().metrics.group_level > MetricsLevel::None;
     let groups = ctx.groups.report(&ctx, each_group).await;
+    ctx.transactions.report(&ctx).await;
     // Some ten milliseconds for many partitions, which other tasks should not have to wait for.
     let page = tokio::task::spawn_blocking(move || serving(&registry, &ctx, &groups)).await?;
     Ok(page?)

@@ -164,6 +164,8 @@ macro_rules! throttle_time {
 
 throttle_time! {
     wire::delete_groups::DeleteGroupsResponse,
+    wire::messages::AddOffsetsToTxnResponse,
+    wire::messages::AddPartitionsToTxnResponse,
     wire::messages::AlterClientQuotasResponse,
     wire::messages::AlterConfigsResponse,
     wire::messages::AlterPartitionReassignmentsResponse,
@@ -180,7 +182,9 @@ throttle_time! {
     wire::messages::DescribeGroupsResponse,
     wire::messages::DescribeProducersResponse,
     wire::messages::DescribeTopicPartitionsResponse,
+    wire::messages::DescribeTransactionsResponse,
     wire::messages::ElectLeadersResponse,
+    wire::messages::EndTxnResponse,
     wire::messages::FindCoordinatorResponse,
     wire::messages::GetTelemetrySubscriptionsResponse,
     wire::messages::HeartbeatResponse,
@@ -192,6 +196,7 @@ throttle_time! {
     wire::messages::ListGroupsResponse,
     wire::messages::ListOffsetsResponse,
     wire::messages::ListPartitionReassignmentsResponse,
+    wire::messages::ListTransactionsResponse,
     wire::messages::MetadataResponse,
     wire::messages::OffsetCommitResponse,
     wire::messages::OffsetDeleteResponse,
