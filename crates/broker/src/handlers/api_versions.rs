@@ -3,14 +3,16 @@
 //! v3 flexible, with the client's software (KIP-511) and features (KIP-584) · v4 features whose minimum is 0 · v5 the
 //! cluster and node the client believes to talk to, both or neither (REBOOTSTRAP_REQUIRED when they are not ours).
 //! An unknown version is answered with error 35 in the layout of v0 (N1); the response header is always v0.
+//! The one feature with levels is `transaction.version`: clients that see it at 2 follow the rules of KIP-890.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use wire::ResponseError;
+use wire::StrBytes;
 use wire::api_versions::ApiVersionsRequest;
 use wire::messages::ApiVersionsResponse;
-use wire::messages::api_versions_response::ApiVersion;
+use wire::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 
 use crate::apis::{self, APIS, Answer, Incoming};
 use crate::context::Context;
@@ -18,13 +20,19 @@ use crate::context::Context;
 pub(crate) const KEY: i16 = 18;
 pub(crate) const MIN: i16 = 0;
 pub(crate) const MAX: i16 = 5;
+const FEATURES_FROM: i16 = 3;
+/// Clients of older versions fail on a feature whose lowest level is 0 (N5).
+const FEATURES_FROM_0: i16 = 4;
+const TRANSACTION_VERSION: StrBytes = StrBytes::from_static_str("transaction.version");
+const TRANSACTION_VERSION_MAX: i16 = 2;
 /// REBOOTSTRAP_REQUIRED.
 const REBOOTSTRAP_REQUIRED: i16 = 129;
 
 pub(crate) async fn run(ctx: Arc<Context>, incoming: Incoming, body: Bytes) -> Answer {
     let head = &incoming.head;
     if !(MIN..=MAX).contains(&head.api_version) {
-        let response = all().with_error_code(ResponseError::UnsupportedVersion.code());
+        // The layout of v0 has no features.
+        let response = apis_spoken().with_error_code(ResponseError::UnsupportedVersion.code());
         return apis::encode(&ctx, response, &incoming, 0);
     }
     let request = match apis::decode::<ApiVersionsRequest>(head, body) {
@@ -46,7 +54,7 @@ pub(crate) async fn run(ctx: Arc<Context>, incoming: Incoming, body: Bytes) -> A
                 software_version = request.client_software_version.as_str(),
                 "client"
             );
-            all()
+            spoken(&ctx, head.api_version)
         }
         Some(code) => ApiVersionsResponse::default().with_error_code(code),
     };
@@ -86,7 +94,27 @@ fn is_software_word(word: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
-fn all() -> ApiVersionsResponse {
+fn spoken(ctx: &Context, version: i16) -> ApiVersionsResponse {
+    let response = apis_spoken();
+    if version < FEATURES_FROM {
+        return response;
+    }
+    let supported = SupportedFeatureKey::default()
+        .with_name(TRANSACTION_VERSION)
+        .with_min_version(0)
+        .with_max_version(TRANSACTION_VERSION_MAX);
+    let finalized = FinalizedFeatureKey::default()
+        .with_name(TRANSACTION_VERSION)
+        .with_min_version_level(TRANSACTION_VERSION_MAX)
+        .with_max_version_level(TRANSACTION_VERSION_MAX);
+    let supported = (version >= FEATURES_FROM_0).then_some(supported);
+    response
+        .with_supported_features(supported.into_iter().collect())
+        .with_finalized_features(vec![finalized])
+        .with_finalized_features_epoch(ctx.image().revision)
+}
+
+fn apis_spoken() -> ApiVersionsResponse {
     let keys = APIS.iter().map(|api| {
         ApiVersion::default()
             .with_api_key(api.key)
