@@ -17,5 +17,6 @@ mod restart;
 mod telemetry;
 mod throttling;
 mod topics;
+mod transactions;
 mod versions;
 mod wire;

@@ -34,7 +34,7 @@ impl TestBroker {
         Self::start_with(&[]).await
     }
 
-    /// With some keys set otherwise.
+    /// With some keys set otherwise; `{dir}` in a value is the broker's data directory.
     pub async fn start_with(overrides: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let overrides = overrides
@@ -100,10 +100,15 @@ impl TestBroker {
 
     /// Starts on the directory as it is.
     pub async fn boot(&mut self) {
-        let overrides: Vec<(&str, &str)> = self
+        let dir = self.dir.path().display().to_string();
+        let overrides: Vec<(&str, String)> = self
             .overrides
             .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .map(|(key, value)| (key.as_str(), value.replace("{dir}", &dir)))
+            .collect();
+        let overrides: Vec<(&str, &str)> = overrides
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
             .collect();
         let config = Config::for_tests_with(self.dir.path(), &overrides);
         self.broker = Some(Broker::start(config).await.expect("the broker starts"));
