@@ -162,7 +162,10 @@ async fn take_up(
     let table = ctx.topics.snapshot();
     let mut outcomes = Vec::with_capacity(request.topic_data.len());
     let mut jobs = Vec::with_capacity(request.topic_data.len());
-    let refusal = request_refusal(&request);
+    let mut refusal = request_refusal(&request);
+    if refusal.is_none() {
+        refusal = entered(ctx, &request, version).await;
+    }
     for data in request.topic_data {
         let topic = if version >= 13 {
             table.with_id(data.topic_id)
@@ -219,11 +222,47 @@ fn request_refusal(request: &ProduceRequest) -> Option<ResponseError> {
     if !batches.any(|batch| batch.attributes.is_transactional()) {
         return None;
     }
-    Some(match request.transactional_id {
-        None => ResponseError::TransactionalIdAuthorizationFailed,
-        // Without a transaction coordinator no transactional id is known to anyone.
-        Some(_) => ResponseError::InvalidTxnState,
-    })
+    match request.transactional_id {
+        None => Some(ResponseError::TransactionalIdAuthorizationFailed),
+        Some(_) => None,
+    }
+}
+
+/// INTERIM.
+async fn entered(
+    ctx: &Arc<Context>,
+    request: &ProduceRequest,
+    version: i16,
+) -> Option<ResponseError> {
+    let id = request.transactional_id.as_ref()?;
+    let mut partitions = Vec::new();
+    let mut producer = None;
+    for topic in &request.topic_data {
+        for data in &topic.partition_data {
+            let header = BatchHeader::parse(data.records.as_deref()?).ok()?;
+            if header.attributes.is_transactional() {
+                producer = Some((header.producer_id, header.producer_epoch));
+                partitions.push((Arc::from(topic.name.as_str()), data.index));
+            }
+        }
+    }
+    let (producer_id, epoch) = producer?;
+    let how = if version >= 12 {
+        crate::transactions::Enter::Add
+    } else {
+        crate::transactions::Enter::Verify
+    };
+    let entered = ctx
+        .transactions
+        .enter(ctx, id, producer_id, epoch, partitions, how);
+    match entered.await {
+        Err(error) => Some(error_code::for_transaction(&error)),
+        Ok(results) => results.into_iter().find_map(|result| {
+            result
+                .err()
+                .map(|error| error_code::for_transaction(&error))
+        }),
+    }
 }
 
 async fn take_up_topic(
