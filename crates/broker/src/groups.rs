@@ -13,9 +13,11 @@ use std::time::Duration;
 use coordinator::{Event, GroupError, GroupShard, GroupStats, Reply, Ticket, TopicView};
 use foldhash::HashMap;
 use parking_lot::Mutex;
+use storage::AppendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use wire::batch::EndTxnMarker;
 
 use self::lag::GroupRow;
 use crate::clock;
@@ -72,7 +74,22 @@ enum Message {
         each: bool,
         answer: oneshot::Sender<Report>,
     },
+    EndTransaction {
+        marker: EndTxnMarker,
+        answer: oneshot::Sender<Result<(), EndTransactionError>>,
+    },
     TopicsDeleted(Vec<(String, Uuid)>),
+}
+
+/// Why a transaction has not ended in a partition of the offsets topic.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EndTransactionError {
+    /// There is no coordinator here, or it is not ready; trying again helps, here or elsewhere.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// The log refuses the marker, or cannot take it now.
+    #[error(transparent)]
+    Append(#[from] AppendError),
 }
 
 /// How a coordinator's groups are.
@@ -92,6 +109,16 @@ impl Pending {
     }
 }
 
+/// The answer to a question on its way.
+pub(crate) struct Asked<T>(oneshot::Receiver<Result<T, GroupError>>);
+
+impl<T> Asked<T> {
+    /// The answer, as soon as the coordinator's state is read and it has done what was handed in before.
+    pub(crate) async fn wait(self) -> Result<T, GroupError> {
+        self.0.await.unwrap_or(Err(GroupError::NotCoordinator))
+    }
+}
+
 impl GroupHandle {
     /// Hands in a request. Returns when it has its place in line: what is handed in later is decided later.
     pub(crate) async fn submit(
@@ -105,17 +132,18 @@ impl GroupHandle {
         Pending(receiver)
     }
 
-    /// Asks something of the coordinator's state, after everything that was handed in before.
+    /// Asks something of the coordinator's state, after everything that was handed in before. Returns when the question has its
+    /// place in line.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut GroupShard, &dyn TopicView) -> T + Send + 'static,
-    ) -> Result<T, GroupError> {
+    ) -> Asked<T> {
         let (answer, receiver) = oneshot::channel();
         let question: Question = Box::new(move |state| {
             let _ = answer.send(state.map(|(shard, topics)| question(shard, topics)));
         });
         let _ = self.mailbox.send(Message::Question(question)).await;
-        receiver.await.unwrap_or(Err(GroupError::NotCoordinator))
+        Asked(receiver)
     }
 }
 
@@ -145,6 +173,29 @@ impl Groups {
             .get(&partition_of(group_id, offsets))
             .map(|running| running.handle.clone())
             .ok_or(GroupError::NotCoordinator)
+    }
+
+    /// Writes the marker of a transaction to a partition of the offsets topic, and has its pending offsets committed or
+    /// forgotten; after everything that was handed to the partition's coordinator before. May be repeated.
+    ///
+    /// Fails with `NotCoordinator` when the partition is not led here, `CoordinatorLoading` while its state is read. Who does not
+    /// wait any longer does not know whether the marker was written.
+    pub(crate) async fn end_transaction(
+        &self,
+        partition: i32,
+        marker: EndTxnMarker,
+    ) -> Result<(), EndTransactionError> {
+        let mailbox = {
+            let now = self.now.lock();
+            let running = now.running.get(&partition);
+            running.map(|running| running.handle.mailbox.clone())
+        };
+        let mailbox = mailbox.ok_or(GroupError::NotCoordinator)?;
+        let (answer, receiver) = oneshot::channel();
+        let message = Message::EndTransaction { marker, answer };
+        let _ = mailbox.send(message).await;
+        let ended = receiver.await;
+        ended.unwrap_or(Err(GroupError::NotCoordinator.into()))
     }
 
     /// All coordinators that run here.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::consumer::{ConsumerHeartbeat, ConsumerHeartbeatReply};
-use crate::decision::Ticket;
+use crate::decision::{Producer, Ticket};
 use crate::error::GroupError;
 
 /// A request that changes groups. Each is answered exactly once, in this or a later decision, under its ticket.
@@ -25,7 +25,7 @@ pub enum Event {
     Leave(Ticket, LeaveRequest),
     /// ConsumerGroupHeartbeat: a member of the new protocol joins, goes on or leaves.
     ConsumerHeartbeat(Ticket, ConsumerHeartbeatRequest),
-    /// OffsetCommit.
+    /// OffsetCommit and TxnOffsetCommit.
     CommitOffsets(Ticket, CommitRequest),
     /// OffsetDelete.
     DeleteOffsets(Ticket, DeleteOffsetsRequest),
@@ -222,7 +222,7 @@ impl fmt::Debug for TopicFilter {
     }
 }
 
-/// OffsetCommit (key 8).
+/// OffsetCommit (key 8), and TxnOffsetCommit (key 28).
 #[derive(Debug, Clone)]
 pub struct CommitRequest {
     /// The group; may be empty, as older clients of no group have it.
@@ -237,6 +237,8 @@ pub struct CommitRequest {
     pub retention_time_ms: Option<i64>,
     /// Version 9 on, where an absent group and a stale member epoch have errors of their own.
     pub knows_new_group_errors: bool,
+    /// TxnOffsetCommit: the offsets are part of this producer's transaction, and pending until it ends.
+    pub transaction: Option<Producer>,
     /// What is committed.
     pub topics: Vec<(String, Vec<PartitionCommit>)>,
 }

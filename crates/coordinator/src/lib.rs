@@ -24,10 +24,10 @@ mod testing;
 mod topics;
 pub mod transactions;
 
-pub use decision::{CoordinatorRecord, Decision, Ticket};
+pub use decision::{CoordinatorRecord, Decision, Producer, Ticket};
 pub use error::GroupError;
 pub use event::{Event, Reply};
-pub use offsets::CommittedOffset;
+pub use offsets::PendingOffset;
 pub use options::{ConsumerGroupOptions, GroupOptions, MigrationPolicy};
 pub use shard::{Committed, DurableGroup, GroupShard, GroupView, NewUuid, Replayed};
 pub use stats::{EndedRebalance, GroupStats, RebalanceReason};

@@ -11,11 +11,13 @@ pub mod codec;
 pub mod consumer;
 pub mod group_metadata;
 pub mod offset_commit;
+pub(crate) mod pending;
 pub mod subscription;
 
 pub use codec::RecordError;
 pub use group_metadata::{GroupMetadata, MemberMetadata};
 pub use offset_commit::{OffsetCommitKey, OffsetCommitValue};
+pub use pending::is_row_of_view;
 
 use codec::Reader;
 

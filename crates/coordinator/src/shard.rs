@@ -13,13 +13,14 @@ mod remove;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod view;
 
 pub use query::DurableGroup;
 pub use replay::Replayed;
 pub use view::{Committed, GroupView};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -164,6 +165,10 @@ pub struct GroupShard {
     entries: BTreeMap<Arc<str>, Entry>,
     deadlines: Deadlines,
     counters: Counters,
+    /// Where producers have pending offsets; a group may be named that has none any more.
+    open: BTreeMap<i64, BTreeSet<Arc<str>>>,
+    /// What the view of the log has to learn beside the records themselves.
+    rows: Vec<CoordinatorRecord>,
     /// Groups with a record in the decision that is being stored.
     in_flight: Vec<Arc<str>>,
     /// The log has been read to its end, and time counts.
@@ -191,6 +196,8 @@ impl GroupShard {
             entries: BTreeMap::new(),
             deadlines: Deadlines::default(),
             counters: Counters::default(),
+            open: BTreeMap::new(),
+            rows: Vec::new(),
             in_flight: Vec::new(),
             loaded: false,
             now_ms: 0,
@@ -335,6 +342,7 @@ impl GroupShard {
             });
         }
         self.entries.clear();
+        self.open.clear();
         self.deadlines = Deadlines::default();
         self.in_flight.clear();
         self.loaded = false;

@@ -34,9 +34,25 @@ impl TopicView for Topics {
     }
 }
 
+/// What is not a record by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The record is part of this producer's transaction.
+    In(i64),
+    /// A marker; the record there is empty.
+    End { producer_id: i64, committed: bool },
+}
+
 pub(crate) struct World {
     pub(crate) shard: GroupShard,
     pub(crate) log: Vec<CoordinatorRecord>,
+    /// What stands at some offsets of the log other than a record outside any transaction.
+    pub(crate) marks: BTreeMap<usize, Mark>,
+    /// The log's view, which is true up to its end.
+    pub(crate) view: BTreeMap<Bytes, Bytes>,
+    pub(crate) view_end: usize,
+    /// What the view does not have yet.
+    behind_view: Vec<CoordinatorRecord>,
     pub(crate) now_ms: i64,
     pub(crate) topics: Topics,
     pub(crate) options: GroupOptions,
@@ -62,6 +78,10 @@ impl World {
         let mut world = Self {
             shard: GroupShard::new(options.clone(), Box::new(Uuid::nil)),
             log: Vec::new(),
+            marks: BTreeMap::new(),
+            view: BTreeMap::new(),
+            view_end: 0,
+            behind_view: Vec::new(),
             now_ms: 1_000_000_000,
             topics: Topics(topics.collect()),
             options,
@@ -83,10 +103,72 @@ impl World {
             Uuid::from_u128(next)
         };
         self.shard = GroupShard::new(self.options.clone(), Box::new(new_uuid));
-        for (offset, record) in self.log.iter().enumerate() {
-            self.shard.replay(record, offset as i64).unwrap();
-        }
+        self.replay_log(0);
         self.shard.loaded(self.now_ms);
+    }
+
+    /// A new coordinator that knows the view, and what the log has behind it.
+    pub(crate) fn restart_from_view(&mut self) {
+        let new_uuid = Box::new(Uuid::new_v4);
+        self.shard = GroupShard::new(self.options.clone(), new_uuid);
+        for (key, value) in self.view.clone() {
+            let value = Some(value);
+            self.shard
+                .restore(&CoordinatorRecord { key, value })
+                .unwrap();
+        }
+        self.replay_log(self.view_end);
+        self.shard.loaded(self.now_ms);
+    }
+
+    fn replay_log(&mut self, from: usize) {
+        self.behind_view.clear();
+        for offset in from..self.log.len() {
+            self.replay_at(offset);
+        }
+    }
+
+    /// Replays what stands there, and notes what the view has to learn of it.
+    fn replay_at(&mut self, offset: usize) {
+        let record = self.log[offset].clone();
+        replay_into(&mut self.shard, &record, self.marks.get(&offset), offset);
+        if !self.marks.contains_key(&offset) {
+            self.behind_view.push(record);
+        }
+        self.behind_view.extend(self.shard.take_rows());
+    }
+
+    /// Brings the view up to the log's end.
+    pub(crate) fn write_view(&mut self) {
+        for CoordinatorRecord { key, value } in std::mem::take(&mut self.behind_view) {
+            match value {
+                Some(value) => self.view.insert(key, value),
+                None => self.view.remove(&key),
+            };
+        }
+        self.view_end = self.log.len();
+    }
+
+    /// What the log alone gives.
+    pub(crate) fn replayed(&self) -> GroupShard {
+        let mut shard = GroupShard::new(self.options.clone(), Box::new(Uuid::nil));
+        for (offset, record) in self.log.iter().enumerate() {
+            replay_into(&mut shard, record, self.marks.get(&offset), offset);
+        }
+        shard
+    }
+
+    /// The coordinator of transactions ends the producer's.
+    pub(crate) fn end_transaction(&mut self, producer_id: i64, committed: bool) {
+        let offset = self.log.len();
+        let (key, value) = (Bytes::new(), None);
+        self.log.push(CoordinatorRecord { key, value });
+        let end = Mark::End {
+            producer_id,
+            committed,
+        };
+        self.marks.insert(offset, end);
+        self.replay_at(offset);
     }
 
     pub(crate) fn ticket(&mut self) -> Ticket {
@@ -110,9 +192,12 @@ impl World {
             self.answered(replies);
         } else {
             for record in decision.records {
-                let offset = self.log.len() as i64;
-                self.shard.replay(&record, offset).unwrap();
+                let offset = self.log.len();
+                if let Some(producer) = decision.transaction {
+                    self.marks.insert(offset, Mark::In(producer.id));
+                }
                 self.log.push(record);
+                self.replay_at(offset);
             }
             self.answered(decision.replies);
         }
@@ -308,6 +393,28 @@ impl World {
     }
 }
 
+fn replay_into(
+    shard: &mut GroupShard,
+    record: &CoordinatorRecord,
+    mark: Option<&Mark>,
+    offset: usize,
+) {
+    let replayed = match mark {
+        None => shard.replay(record),
+        Some(Mark::In(producer_id)) => {
+            shard.replay_in_transaction(*producer_id, record, offset as i64)
+        }
+        Some(Mark::End {
+            producer_id,
+            committed,
+        }) => {
+            shard.replay_end(*producer_id, *committed);
+            return;
+        }
+    };
+    replayed.unwrap();
+}
+
 /// A subscription as consumers send it, version 0.
 pub(crate) fn subscription(topics: &[&str]) -> Bytes {
     let mut writer = Writer::versioned(0);
@@ -371,6 +478,7 @@ pub(crate) fn committing(member_id: &str, generation: i32, offset: i64) -> Commi
         group_instance_id: None,
         retention_time_ms: None,
         knows_new_group_errors: true,
+        transaction: None,
         topics: vec![("orders".to_owned(), vec![commit])],
     }
 }

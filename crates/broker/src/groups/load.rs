@@ -1,11 +1,12 @@
 //! Reads a coordinator's state back: from the view of its log, and from what the log has behind the view.
 
-use coordinator::{CoordinatorRecord, GroupShard};
+use coordinator::records::{RecordError, is_row_of_view};
+use coordinator::{CoordinatorRecord, GroupShard, Replayed};
 use foldhash::HashMap;
 use storage::{EngineError, PartitionLog, ReadError, ReadLimits, ReadMode};
 use tracing::warn;
 use wire::Bytes;
-use wire::batch;
+use wire::batch::{self, EndTxnMarker};
 
 /// The log is read in pieces of this size (`offsets.load.buffer.size`).
 const READ_BYTES: usize = 5 << 20;
@@ -34,9 +35,8 @@ pub(super) struct ViewChanges {
 }
 
 impl ViewChanges {
-    pub(super) fn note(&mut self, record: &CoordinatorRecord, offset: i64) {
-        self.rows.insert(record.key.clone(), record.value.clone());
-        self.end = offset.saturating_add(1);
+    fn note(&mut self, row: CoordinatorRecord) {
+        self.rows.insert(row.key, row.value);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -56,6 +56,17 @@ impl ViewChanges {
     }
 }
 
+/// What stands in a coordinator's log at one offset.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stored<'a> {
+    /// A record outside any transaction.
+    Record(&'a CoordinatorRecord),
+    /// A record of this producer's transaction.
+    InTransaction(i64, &'a CoordinatorRecord),
+    /// The end of this producer's transaction.
+    End { producer_id: i64, committed: bool },
+}
+
 /// Puts everything that the log holds into `shard`, and brings the view up to the log's end. Blocks.
 pub(super) fn load(log: &PartitionLog, shard: &mut GroupShard) -> Result<(), LoadError> {
     let mut next = log.view_end()?;
@@ -64,8 +75,7 @@ pub(super) fn load(log: &PartitionLog, shard: &mut GroupShard) -> Result<(), Loa
             key: Bytes::copy_from_slice(key),
             value: Some(Bytes::copy_from_slice(value)),
         };
-        // Where it stood in the log is not known any more; it was below the view's end.
-        replay(log, shard, &record, 0);
+        passed_over(log, next, shard.restore(&record));
     })?;
     let end = log.log_end_offset();
     while next < end {
@@ -100,7 +110,16 @@ fn replay_batches(
     };
     for found in batch::batches(bytes) {
         let (header, bytes) = found.map_err(|error| bad(next, &error))?;
-        if !header.attributes.is_control() {
+        if header.attributes.is_control() {
+            let marker = EndTxnMarker::from_batch(bytes).map_err(|error| bad(next, &error))?;
+            if let Some(marker) = marker {
+                let end = Stored::End {
+                    producer_id: marker.producer_id,
+                    committed: marker.committed,
+                };
+                replay(log, shard, changes, end, header.last_offset());
+            }
+        } else {
             let records =
                 batch::records(bytes, BATCH_BYTES_MAX).map_err(|error| bad(next, &error))?;
             for record in records.iter() {
@@ -113,8 +132,11 @@ fn replay_batches(
                     key: Bytes::copy_from_slice(record.key.unwrap_or_default()),
                     value: record.value.map(Bytes::copy_from_slice),
                 };
-                replay(log, shard, &record, offset);
-                changes.note(&record, offset);
+                let stored = match header.attributes.is_transactional() {
+                    true => Stored::InTransaction(header.producer_id, &record),
+                    false => Stored::Record(&record),
+                };
+                replay(log, shard, changes, stored, offset);
             }
         }
         next = header.next_offset();
@@ -122,14 +144,39 @@ fn replay_batches(
     Ok(next)
 }
 
-/// One record that cannot be read costs what it says, not the groups beside it.
+/// Applies what stands at `offset` to the state, and notes for the view what it came to.
 pub(super) fn replay(
     log: &PartitionLog,
     shard: &mut GroupShard,
-    record: &CoordinatorRecord,
+    changes: &mut ViewChanges,
+    stored: Stored<'_>,
     offset: i64,
 ) {
-    if let Err(error) = shard.replay(record, offset) {
+    match stored {
+        Stored::Record(record) => {
+            passed_over(log, offset, shard.replay(record));
+            if !is_row_of_view(&record.key) {
+                changes.note(record.clone());
+            }
+        }
+        Stored::InTransaction(producer_id, record) => {
+            let replayed = shard.replay_in_transaction(producer_id, record, offset);
+            passed_over(log, offset, replayed);
+        }
+        Stored::End {
+            producer_id,
+            committed,
+        } => shard.replay_end(producer_id, committed),
+    }
+    for row in shard.take_rows() {
+        changes.note(row);
+    }
+    changes.end = offset.saturating_add(1);
+}
+
+/// One record that cannot be read costs what it says, not the groups beside it.
+fn passed_over(log: &PartitionLog, offset: i64, replayed: Result<Replayed, RecordError>) {
+    if let Err(error) = replayed {
         let partition = log.key().partition;
         warn!(topic = log.topic(), partition, offset, %error, "a coordinator record cannot be read and is passed over");
     }

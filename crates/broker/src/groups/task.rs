@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::{CoordinatorRecord, Decision, GroupError, GroupShard, GroupStats, Reply, Ticket};
+use coordinator::{
+    CoordinatorRecord, Decision, GroupError, GroupShard, GroupStats, Producer, Reply, Ticket,
+};
 use foldhash::HashMap;
-use storage::{AppendError, AppendJob, Appended, Origin};
+use storage::{AppendError, AppendJob, Origin};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use wire::Bytes;
-use wire::batch::{BatchBuilder, BatchOptions, Codec};
+use wire::batch::{BatchBuilder, BatchOptions, Codec, EndTxnMarker};
 
-use super::load::{self, ViewChanges};
-use super::{Message, OFFSETS_TOPIC, Report, Topics, lag, partition_of};
+use super::load::{self, Stored, ViewChanges};
+use super::{EndTransactionError, Message, OFFSETS_TOPIC, Report, Topics, lag, partition_of};
 use crate::clock;
 use crate::config::Config;
 use crate::context::{Context, GroupOverrides};
@@ -136,6 +138,7 @@ fn refuse(message: Message, error: GroupError) {
     match message {
         Message::Event { answer, .. } => drop(answer.send(Err(error))),
         Message::Question(question) => question(Err(error)),
+        Message::EndTransaction { answer, .. } => drop(answer.send(Err(error.into()))),
         // Whoever loads later reads the topics as they are then.
         Message::Report { .. } | Message::TopicsDeleted(_) => {}
     }
@@ -218,6 +221,9 @@ impl Owner {
                 };
                 drop(answer.send(report));
             }
+            Message::EndTransaction { marker, answer } => {
+                drop(answer.send(self.end_transaction(marker).await));
+            }
             Message::TopicsDeleted(gone) => self.shard.topics_deleted(now_ms, &gone),
         }
     }
@@ -284,10 +290,13 @@ impl Owner {
         if decision.records.is_empty() {
             return self.answer(decision.replies);
         }
-        let batch = self.batch(&decision.records);
+        let batch = self.batch(&decision.records, decision.transaction);
         let bytes = batch.as_ref().map_or(0, Bytes::len);
         let appended = match batch {
-            Some(batch) => stored(self.append(batch), &self.partition).await,
+            Some(batch) => self.append(batch).await.map_err(|error| match error {
+                EndTransactionError::Append(error) => for_append(&error),
+                EndTransactionError::Group(error) => error,
+            }),
             // Too large for a batch.
             None => Err(GroupError::Internal),
         };
@@ -297,8 +306,13 @@ impl Owner {
                 let traffic = &self.partition.traffic;
                 traffic.appended(bytes as u64, records as u64);
                 for (offset, record) in (base_offset..).zip(&decision.records) {
-                    load::replay(&self.partition.log, &mut self.shard, record, offset);
-                    self.view.note(record, offset);
+                    self.replay(
+                        offset,
+                        match decision.transaction {
+                            Some(producer) => Stored::InTransaction(producer.id, record),
+                            None => Stored::Record(record),
+                        },
+                    );
                 }
                 self.answer(decision.replies);
                 self.keep_view(self.view.len() >= VIEW_ROWS_MAX).await;
@@ -311,7 +325,29 @@ impl Owner {
         }
     }
 
-    fn append(&self, batch: Bytes) -> Appending {
+    fn replay(&mut self, offset: i64, stored: Stored<'_>) {
+        let log = &self.partition.log;
+        load::replay(log, &mut self.shard, &mut self.view, stored, offset);
+    }
+
+    /// Stores the marker and draws its consequences, in one step for everybody who asks.
+    async fn end_transaction(&mut self, marker: EndTxnMarker) -> Result<(), EndTransactionError> {
+        let batch = marker.to_batch(self.ctx.now_ms());
+        let batch = batch.map_err(|_| GroupError::Internal)?;
+        let bytes = batch.len();
+        let offset = self.append(batch).await?;
+        self.partition.traffic.appended(bytes as u64, 1);
+        let end = Stored::End {
+            producer_id: marker.producer_id,
+            committed: marker.committed,
+        };
+        self.replay(offset, end);
+        self.keep_view(self.view.len() >= VIEW_ROWS_MAX).await;
+        Ok(())
+    }
+
+    /// Where the batch stands, once it does.
+    async fn append(&mut self, batch: Bytes) -> Result<i64, EndTransactionError> {
         let job = AppendJob {
             log: Arc::clone(&self.partition.log),
             batch,
@@ -321,20 +357,40 @@ impl Owner {
         let (sender, receiver) = oneshot::channel();
         self.ctx.store.append(
             vec![job],
-            Box::new(move |results| drop(sender.send(results))),
+            Box::new(move |results: Vec<_>| drop(sender.send(results))),
         );
-        receiver
+        match receiver.await.ok().and_then(|mut results| results.pop()) {
+            Some(Ok(appended)) => Ok(appended.base_offset),
+            Some(Err(error)) => {
+                let partition = self.partition.log.key().partition;
+                warn!(partition, %error, "a group coordinator cannot store its records");
+                Err(EndTransactionError::Append(error))
+            }
+            // The store is closed.
+            None => Err(GroupError::NotCoordinator.into()),
+        }
     }
 
-    fn batch(&self, records: &[CoordinatorRecord]) -> Option<Bytes> {
+    fn batch(&self, records: &[CoordinatorRecord], transaction: Option<Producer>) -> Option<Bytes> {
         let now_ms = self.ctx.now_ms();
         let codec = u8::try_from(self.config.offsets_topic.codec)
             .ok()
             .and_then(Codec::from_id)?;
-        let mut builder = BatchBuilder::new(BatchOptions {
+        let mut options = BatchOptions {
             codec,
             ..BatchOptions::default()
-        });
+        };
+        if let Some(producer) = transaction {
+            options = BatchOptions {
+                producer_id: producer.id,
+                producer_epoch: producer.epoch,
+                // As Kafka has it; nobody counts the sequences of a coordinator.
+                base_sequence: 0,
+                transactional: true,
+                ..options
+            };
+        }
+        let mut builder = BatchBuilder::new(options);
         for record in records {
             builder
                 .append(now_ms, Some(&record.key), record.value.as_deref(), &[])
@@ -378,23 +434,6 @@ impl Owner {
         let replies = self.shard.unload(now_ms, &GroupError::NotCoordinator);
         self.answer(replies);
         self.keep_view(true).await;
-    }
-}
-
-type Appending = oneshot::Receiver<Vec<Result<Appended, AppendError>>>;
-
-/// Where the records stand, once they do.
-async fn stored(receiver: Appending, partition: &Arc<Partition>) -> Result<i64, GroupError> {
-    let result = receiver.await.ok().and_then(|mut results| results.pop());
-    match result {
-        Some(Ok(appended)) => Ok(appended.base_offset),
-        Some(Err(error)) => {
-            let partition = partition.log.key().partition;
-            warn!(partition, %error, "a group coordinator cannot store its records");
-            Err(for_append(&error))
-        }
-        // The store is closed.
-        None => Err(GroupError::NotCoordinator),
     }
 }
 

@@ -32,20 +32,28 @@ impl WaitingHandler for ConsumerGroupDescribe {
         ctx: &Arc<Context>,
         call: Call<ConsumerGroupDescribeRequest>,
     ) -> impl Future<Output = ConsumerGroupDescribeResponse> + Send + 'static {
-        let mut groups = Vec::with_capacity(call.request.group_ids.len());
+        let with_operations = call.request.include_authorized_operations;
+        let mut asked = Vec::with_capacity(call.request.group_ids.len());
         for group_id in call.request.group_ids {
-            let asked = owned(&group_id);
-            let described = ask(ctx, &group_id, move |shard, topics| {
-                shard.describe_consumer(topics, &asked)
-            });
-            let described = described.await.and_then(|described| described);
-            let mut group = rendered(group_id, described, call.version);
-            if call.request.include_authorized_operations && group.error_code == 0 {
-                group.authorized_operations = operations::GROUP;
-            }
-            groups.push(group);
+            let id = owned(&group_id);
+            let question = ask(ctx, &group_id, move |shard, topics| {
+                shard.describe_consumer(topics, &id)
+            })
+            .await;
+            asked.push((group_id, question));
         }
-        std::future::ready(ConsumerGroupDescribeResponse::default().with_groups(groups))
+        async move {
+            let mut groups = Vec::with_capacity(asked.len());
+            for (group_id, asked) in asked {
+                let described = asked.wait().await.and_then(|described| described);
+                let mut group = rendered(group_id, described, call.version);
+                if with_operations && group.error_code == 0 {
+                    group.authorized_operations = operations::GROUP;
+                }
+                groups.push(group);
+            }
+            ConsumerGroupDescribeResponse::default().with_groups(groups)
+        }
     }
 }
 

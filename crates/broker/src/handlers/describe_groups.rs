@@ -33,23 +33,27 @@ impl WaitingHandler for DescribeGroups {
         let version = call.version;
         let with_operations = version >= 3 && call.request.include_authorized_operations;
         let mut answered = HashSet::new();
-        let mut groups = Vec::new();
+        let mut asked = Vec::new();
         for group_id in call.request.groups {
             if !answered.insert(group_id.clone()) {
                 continue;
             }
-            let asked = owned(&group_id);
-            let described = ask(ctx, &group_id, move |shard, _| {
-                shard.describe_classic(&asked)
-            });
-            let described = described.await.and_then(|described| described);
-            let mut group = rendered(group_id, described, version);
-            if with_operations && group.error_code == 0 {
-                group.authorized_operations = operations::GROUP;
-            }
-            groups.push(group);
+            let id = owned(&group_id);
+            let question = ask(ctx, &group_id, move |shard, _| shard.describe_classic(&id)).await;
+            asked.push((group_id, question));
         }
-        std::future::ready(DescribeGroupsResponse::default().with_groups(groups))
+        async move {
+            let mut groups = Vec::with_capacity(asked.len());
+            for (group_id, asked) in asked {
+                let described = asked.wait().await.and_then(|described| described);
+                let mut group = rendered(group_id, described, version);
+                if with_operations && group.error_code == 0 {
+                    group.authorized_operations = operations::GROUP;
+                }
+                groups.push(group);
+            }
+            DescribeGroupsResponse::default().with_groups(groups)
+        }
     }
 }
 

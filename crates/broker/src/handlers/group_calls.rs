@@ -7,7 +7,7 @@ use coordinator::{Event, GroupError, GroupShard, Reply, Ticket, TopicView};
 use wire::StrBytes;
 
 use crate::context::Context;
-use crate::groups::Pending;
+use crate::groups::{Asked, Pending};
 
 /// A request that has its place in line with the group's coordinator.
 pub(super) struct Submitted<T> {
@@ -39,14 +39,27 @@ pub(super) async fn submit<T>(
     Submitted { pending, answer }
 }
 
+/// A question that has its place in line with the group's coordinator.
+pub(super) struct Asking<T>(Result<Asked<T>, GroupError>);
+
+impl<T> Asking<T> {
+    /// What the coordinator says.
+    pub(super) async fn wait(self) -> Result<T, GroupError> {
+        self.0?.wait().await
+    }
+}
+
 /// Asks the group's coordinator, after everything that was handed to it before.
 pub(super) async fn ask<T: Send + 'static>(
     ctx: &Context,
     group_id: &str,
     question: impl FnOnce(&mut GroupShard, &dyn TopicView) -> T + Send + 'static,
-) -> Result<T, GroupError> {
-    let coordinator = ctx.groups.coordinator(&ctx.topics.table(), group_id)?;
-    coordinator.ask(question).await
+) -> Asking<T> {
+    let coordinator = ctx.groups.coordinator(&ctx.topics.table(), group_id);
+    Asking(match coordinator {
+        Ok(coordinator) => Ok(coordinator.ask(question).await),
+        Err(error) => Err(error),
+    })
 }
 
 /// A copy that outlives the request.

@@ -14,6 +14,7 @@ use super::group_calls::{owned, text};
 use crate::apis::{Call, WaitingHandler};
 use crate::context::Context;
 use crate::error_code;
+use crate::groups::Asked;
 
 pub(crate) struct ListGroups;
 
@@ -31,30 +32,38 @@ impl WaitingHandler for ListGroups {
             states: call.request.states_filter.iter().map(owned).collect(),
             types: call.request.types_filter.iter().map(owned).collect(),
         };
-        let response = match listed(ctx, filter).await {
-            Ok(groups) => {
-                let groups = groups.into_iter().map(|group| answer(group, call.version));
-                ListGroupsResponse::default().with_groups(groups.collect())
+        let asked = ask_all(ctx, filter).await;
+        async move {
+            match listed(asked).await {
+                Ok(groups) => {
+                    let groups = groups.into_iter().map(|group| answer(group, call.version));
+                    ListGroupsResponse::default().with_groups(groups.collect())
+                }
+                Err(error) => ListGroupsResponse::default()
+                    .with_error_code(error_code::for_group(&error).code()),
             }
-            Err(error) => {
-                ListGroupsResponse::default().with_error_code(error_code::for_group(&error).code())
-            }
-        };
-        std::future::ready(response)
+        }
     }
 }
 
-/// Of all coordinators here. One that has just gone elsewhere has no groups; one that is not ready makes the list as a whole
-/// fail, as half a list would pass for a whole one (`GroupCoordinatorService.listGroups`).
-async fn listed(ctx: &Context, filter: ListFilter) -> Result<Vec<ListedGroup>, GroupError> {
+/// Asks all coordinators here.
+async fn ask_all(ctx: &Context, filter: ListFilter) -> Vec<Asked<Vec<ListedGroup>>> {
     let filter = Arc::new(filter);
-    let mut groups = Vec::new();
+    let mut asked = Vec::new();
     for coordinator in ctx.groups.all() {
         let filter = Arc::clone(&filter);
-        match coordinator
-            .ask(move |shard, _| shard.list_groups(&filter))
-            .await
-        {
+        let question = coordinator.ask(move |shard, _| shard.list_groups(&filter));
+        asked.push(question.await);
+    }
+    asked
+}
+
+/// What all say. A coordinator that has just gone elsewhere has no groups; one that is not ready makes the list as a whole
+/// fail, as half a list would pass for a whole one (`GroupCoordinatorService.listGroups`).
+async fn listed(asked: Vec<Asked<Vec<ListedGroup>>>) -> Result<Vec<ListedGroup>, GroupError> {
+    let mut groups = Vec::new();
+    for one in asked {
+        match one.wait().await {
             Ok(found) => groups.extend(found),
             Err(GroupError::NotCoordinator) => {}
             Err(error) => return Err(error),

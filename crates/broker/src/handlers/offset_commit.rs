@@ -147,6 +147,7 @@ fn commit(
         group_instance_id: owned_or_none(&request.group_instance_id),
         retention_time_ms: Some(request.retention_time_ms).filter(|ms| *ms != -1),
         knows_new_group_errors: version >= 9,
+        transaction: None,
         topics,
     }
 }

@@ -15,11 +15,11 @@ use wire::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use wire::messages::{OffsetFetchResponse, TopicName};
+use wire::messages::{GroupId, OffsetFetchResponse, TopicName};
 use wire::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use wire::{ResponseError, StrBytes};
 
-use super::group_calls::{ask, owned, owned_or_none, text};
+use super::group_calls::{Asking, ask, owned, owned_or_none, text};
 use crate::apis::{Call, WaitingHandler};
 use crate::context::Context;
 use crate::error_code;
@@ -44,13 +44,19 @@ impl WaitingHandler for OffsetFetch {
         let version = call.version;
         let require_stable = call.request.require_stable;
         let mut answered = HashSet::new();
-        let mut groups = Vec::new();
+        let mut fetching = Vec::new();
         for group in groups_of(call.request, version) {
             if answered.insert(group.group_id.clone()) {
-                groups.push(fetch(ctx, group, require_stable, version).await);
+                fetching.push(Fetching::begin(ctx, group, require_stable, version).await);
             }
         }
-        std::future::ready(response(groups, version))
+        async move {
+            let mut groups = Vec::with_capacity(fetching.len());
+            for fetching in fetching {
+                groups.push(fetching.answered(version).await);
+            }
+            response(groups, version)
+        }
     }
 }
 
@@ -74,39 +80,60 @@ fn groups_of(request: OffsetFetchRequest, version: i16) -> Vec<OffsetFetchReques
     }]
 }
 
-async fn fetch(
-    ctx: &Context,
-    group: OffsetFetchRequestGroup,
-    require_stable: bool,
-    version: i16,
-) -> OffsetFetchResponseGroup {
-    let table = ctx.topics.snapshot();
-    let asked = group
-        .topics
-        .map(|topics| Asked::of(topics, &table, version));
-    let request = FetchOffsetsRequest {
-        group_id: owned(&group.group_id),
-        member_id: owned_or_none(&group.member_id),
-        member_epoch: group.member_epoch,
-        topics: asked.as_ref().map(|asked| asked.known.clone()),
-        require_stable,
-    };
-    let fetched = ask(ctx, &group.group_id, move |shard, topics| {
-        shard.fetch_offsets(topics, &request)
-    });
-    let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
-    match fetched.await.and_then(|fetched| fetched) {
-        Ok(found) => answer.with_topics(match asked {
-            Some(asked) => asked.answered(found),
-            None => all_topics(found, &table, version),
-        }),
-        Err(error) if version >= GROUP_ERROR_FROM => answer.with_error_code(code(&error)),
-        Err(error) => {
-            let asked = asked.unwrap_or_default().known.into_iter();
-            let topics = asked.map(|(name, partitions)| {
-                failed(topic(Some(name), Uuid::nil()), partitions, code(&error))
-            });
-            answer.with_topics(topics.collect())
+/// One group whose coordinator has been asked.
+struct Fetching {
+    group_id: GroupId,
+    table: Arc<TopicMap>,
+    /// `None`: all there are.
+    asked: Option<Asked>,
+    offsets: Asking<Result<Vec<TopicOffsets>, GroupError>>,
+}
+
+impl Fetching {
+    async fn begin(
+        ctx: &Context,
+        group: OffsetFetchRequestGroup,
+        require_stable: bool,
+        version: i16,
+    ) -> Self {
+        let table = ctx.topics.snapshot();
+        let asked = group
+            .topics
+            .map(|topics| Asked::of(topics, &table, version));
+        let request = FetchOffsetsRequest {
+            group_id: owned(&group.group_id),
+            member_id: owned_or_none(&group.member_id),
+            member_epoch: group.member_epoch,
+            topics: asked.as_ref().map(|asked| asked.known.clone()),
+            require_stable,
+        };
+        let offsets = ask(ctx, &group.group_id, move |shard, topics| {
+            shard.fetch_offsets(topics, &request)
+        })
+        .await;
+        Self {
+            offsets,
+            group_id: group.group_id,
+            table,
+            asked,
+        }
+    }
+
+    async fn answered(self, version: i16) -> OffsetFetchResponseGroup {
+        let answer = OffsetFetchResponseGroup::default().with_group_id(self.group_id);
+        match self.offsets.wait().await.and_then(|found| found) {
+            Ok(found) => answer.with_topics(match self.asked {
+                Some(asked) => asked.answered(found),
+                None => all_topics(found, &self.table, version),
+            }),
+            Err(error) if version >= GROUP_ERROR_FROM => answer.with_error_code(code(&error)),
+            Err(error) => {
+                let asked = self.asked.unwrap_or_default().known.into_iter();
+                let topics = asked.map(|(name, partitions)| {
+                    failed(topic(Some(name), Uuid::nil()), partitions, code(&error))
+                });
+                answer.with_topics(topics.collect())
+            }
         }
     }
 }

@@ -83,14 +83,19 @@ impl ClassicGroup {
         }
         let claims_membership =
             generation >= 0 || !request.member_id.is_empty() || request.group_instance_id.is_some();
+        let is_transactional = request.transaction.is_some();
         if !claims_membership {
-            return Err(GroupError::UnknownMember);
+            // Producers before 2.5 do not say for whom they commit.
+            return match is_transactional {
+                true => Ok(()),
+                false => Err(GroupError::UnknownMember),
+            };
         }
         self.check_member(&request.member_id, request.group_instance_id.as_deref())?;
         if generation != self.generation {
             return Err(GroupError::IllegalGeneration);
         }
-        if self.state == State::CompletingRebalance {
+        if self.state == State::CompletingRebalance && !is_transactional {
             return Err(GroupError::RebalanceInProgress);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! OffsetCommit: who may, and what is stored.
+//! OffsetCommit and TxnOffsetCommit: who may, and what is stored.
 
 use uuid::Uuid;
 
@@ -48,6 +48,7 @@ impl GroupShard {
                 partitions: partitions.collect(),
             });
         }
+        decision.transaction = request.transaction;
         self.counters.offset_commits += decision.records.len() as u64;
         Ok(results)
     }
@@ -78,10 +79,11 @@ impl GroupShard {
             member_id: &request.member_id,
             instance_id: request.group_instance_id.as_deref(),
             member_epoch: request.generation_or_epoch,
-            is_transactional: false,
+            is_transactional: request.transaction.is_some(),
             version: if request.knows_new_group_errors { 9 } else { 8 },
         };
-        group.validate_commit(&commit).map(Some)
+        let scope = group.validate_commit(&commit).map(Some);
+        scope.map_err(|error| known_to(request, error))
     }
 
     fn commit_counts_as_heartbeat(
@@ -89,6 +91,10 @@ impl GroupShard {
         decision: &mut Decision<Reply>,
         request: &CommitRequest,
     ) {
+        // A transaction is the producer's, and says nothing of the member.
+        if request.transaction.is_some() {
+            return;
+        }
         self.step(decision, &request.group_id, |group, step| {
             group.committed(step.now_ms, &request.member_id);
         });
@@ -109,7 +115,8 @@ impl GroupShard {
             return Err(GroupError::OffsetMetadataTooLarge);
         }
         if let Some(scope) = scope {
-            scope.check(topic_id, commit.partition)?;
+            let checked = scope.check(topic_id, commit.partition);
+            checked.map_err(|error| known_to(request, error))?;
         }
         let kept_for_ms = request.retention_time_ms;
         Ok(OffsetCommitValue {
@@ -120,6 +127,19 @@ impl GroupShard {
             expire_timestamp_ms: kept_for_ms.map_or(-1, |ms| self.now_ms.saturating_add(ms)),
             topic_id,
         })
+    }
+}
+
+/// TxnOffsetCommit knows no stale epoch before its version 6
+/// (`OffsetMetadataManager.validateTransactionalOffsetCommit`).
+fn known_to(request: &CommitRequest, error: GroupError) -> GroupError {
+    match error {
+        GroupError::StaleMemberEpoch(_)
+            if request.transaction.is_some() && !request.knows_new_group_errors =>
+        {
+            GroupError::IllegalGeneration
+        }
+        error => error,
     }
 }
 

@@ -8,9 +8,9 @@ use crate::error::GroupError;
 use crate::event::{
     ClassicDescription, FetchOffsetsRequest, ListFilter, ListedGroup, TopicOffsets,
 };
-use crate::offsets::{CommittedOffset, GroupOffsets};
-use crate::records::GroupMetadata;
+use crate::offsets::{GroupOffsets, PendingOffset};
 use crate::records::subscription::CONSUMER_PROTOCOL_TYPE;
+use crate::records::{GroupMetadata, OffsetCommitValue};
 use crate::stats::{EndedRebalance, GroupStats};
 use crate::topics::TopicView;
 
@@ -24,11 +24,14 @@ pub struct DurableGroup {
     /// The consumer group, as far as its topics exist.
     pub consumer: Option<DescribedConsumerGroup>,
     /// Its committed offsets by topic and partition.
-    pub offsets: BTreeMap<(String, i32), CommittedOffset>,
+    pub offsets: BTreeMap<(String, i32), OffsetCommitValue>,
+    /// Its pending offsets by topic, partition and producer id.
+    pub pending: BTreeMap<(String, i32, i64), PendingOffset>,
 }
 
 impl GroupShard {
-    /// OffsetFetch. A group or partition without an offset is no error.
+    /// OffsetFetch. A group or partition without an offset is no error. A partition that a transaction holds back is, if that is
+    /// asked for.
     ///
     /// # Errors
     /// None for classic groups. Whoever claims to be a member of a consumer group: [`GroupError::UnknownMember`],
@@ -45,11 +48,11 @@ impl GroupShard {
         }
         let offsets = entry.map_or(&none, |entry| &entry.offsets);
         let current_id = |topic: &str| topics.by_name(topic).map(|(id, _)| id);
-        // `require_stable` has nothing to wait for: there are no offsets of open transactions yet.
+        let stable = request.require_stable;
         let Some(asked) = &request.topics else {
             let all = offsets.partitions();
             let fetched = all.map(|(topic, partitions)| {
-                let mut found = offsets.fetch(topic, &partitions, current_id(topic));
+                let mut found = offsets.fetch(topic, &partitions, current_id(topic), stable);
                 found.partitions.retain(|(_, offset)| *offset != Ok(None));
                 found
             });
@@ -59,7 +62,7 @@ impl GroupShard {
         };
         let fetched = asked
             .iter()
-            .map(|(topic, partitions)| offsets.fetch(topic, partitions, current_id(topic)));
+            .map(|(topic, partitions)| offsets.fetch(topic, partitions, current_id(topic), stable));
         Ok(fetched.collect())
     }
 
@@ -164,6 +167,7 @@ impl GroupShard {
                 Group::Consumer(group) => (None, Some(group.describe(&ctx(&entry.id)))),
             };
             let offsets = entry.offsets.iter();
+            let pending = entry.offsets.pending.iter();
             DurableGroup {
                 group_id: entry.id.to_string(),
                 classic,
@@ -173,11 +177,17 @@ impl GroupShard {
                         ((topic.to_owned(), partition), offset.clone())
                     })
                     .collect(),
+                pending: pending
+                    .map(|(topic, partition, producer_id, offset)| {
+                        ((topic.to_owned(), partition, producer_id), offset.clone())
+                    })
+                    .collect(),
             }
         });
         groups
             .filter(|group| {
-                group.classic.is_some() || group.consumer.is_some() || !group.offsets.is_empty()
+                let has_group = group.classic.is_some() || group.consumer.is_some();
+                has_group || !group.offsets.is_empty() || !group.pending.is_empty()
             })
             .collect()
     }

@@ -96,10 +96,10 @@ impl GroupShard {
             return Err(GroupError::NonEmptyGroup);
         }
         let before = decision.records.len();
-        let offsets = entry.offsets.iter();
-        decision.records.extend(
-            offsets.map(|(topic, partition, _)| offset_tombstone(group_id, topic, partition)),
-        );
+        let offsets = entry.offsets.keys();
+        decision
+            .records
+            .extend(offsets.map(|(topic, partition)| offset_tombstone(group_id, topic, partition)));
         self.counters.offset_deletions += (decision.records.len() - before) as u64;
         decision.records.extend(entry.group.tombstones(group_id));
         Ok(())

@@ -8,7 +8,6 @@ use super::{Group, GroupShard, reindex};
 use crate::classic::ClassicGroup;
 use crate::consumer::ConsumerGroup;
 use crate::decision::CoordinatorRecord;
-use crate::offsets::CommittedOffset;
 use crate::records::codec::Reader;
 use crate::records::consumer::ConsumerGroupRecord;
 use crate::records::{
@@ -26,16 +25,20 @@ pub enum Replayed {
 }
 
 impl GroupShard {
-    /// Applies one stored record; `offset` is its place in the log. The only way durable state changes.
+    /// Applies one stored record that is in no transaction. Such records, those of [`Self::replay_in_transaction`] and
+    /// [`Self::replay_end`] are the only ways in which durable state changes.
     ///
     /// # Errors
     /// [`RecordError`] if the record cannot be read; the state is then as it was, and the owner decides whether to go on.
-    pub fn replay(
+    pub fn replay(&mut self, record: &CoordinatorRecord) -> Result<Replayed, RecordError> {
+        let result = self.try_replay(record);
+        self.counted(result)
+    }
+
+    pub(super) fn counted(
         &mut self,
-        record: &CoordinatorRecord,
-        offset: i64,
+        result: Result<Replayed, RecordError>,
     ) -> Result<Replayed, RecordError> {
-        let result = self.try_replay(record, offset);
         match result {
             Ok(Replayed::Applied) => {}
             Ok(Replayed::Ignored(_)) => self.counters.records_ignored += 1,
@@ -44,14 +47,15 @@ impl GroupShard {
         result
     }
 
-    fn try_replay(
+    pub(super) fn try_replay(
         &mut self,
         record: &CoordinatorRecord,
-        offset: i64,
     ) -> Result<Replayed, RecordError> {
         let (kind, key) = records::kind_of(&record.key)?;
         match kind {
-            RecordKind::OffsetCommit => self.replay_offset(key, record.value.clone(), offset)?,
+            RecordKind::OffsetCommit => {
+                self.replay_offset(OffsetCommitKey::decode(key)?, record.value.clone())?;
+            }
             RecordKind::GroupMetadata => self.replay_group(key, record.value.as_deref())?,
             RecordKind::Consumer(_) => {
                 let decoded = ConsumerGroupRecord::decode(&record.key, record.value.as_ref())?;
@@ -64,32 +68,33 @@ impl GroupShard {
 
     fn replay_offset(
         &mut self,
-        key: Reader,
+        key: OffsetCommitKey,
         value: Option<Bytes>,
-        record_offset: i64,
     ) -> Result<(), RecordError> {
-        let key = OffsetCommitKey::decode(key)?;
         let Some(value) = value else {
-            if let Some(entry) = self.entries.get_mut(key.group_id.as_str()) {
-                entry.offsets.replay_tombstone(&key.topic, key.partition);
-            }
-            // Before the end of the log, the group's own records may still come.
-            if self.loaded {
-                self.forget_if_void(&key.group_id);
-            }
+            self.replay_offset_tombstone(key);
             return Ok(());
         };
         let value = OffsetCommitValue::decode(value)?;
         // A group that has only offsets has no record of its own (Kafka calls it a simple group).
         self.entry_or_new(&key.group_id);
         if let Some(entry) = self.entries.get_mut(key.group_id.as_str()) {
-            let committed = CommittedOffset {
-                value,
-                record_offset,
-            };
-            entry.offsets.replay(key.topic, key.partition, committed);
+            let overtaken = entry.offsets.replay(&key.topic, key.partition, value);
+            self.note_pending(&key, &overtaken);
         }
         Ok(())
+    }
+
+    pub(super) fn replay_offset_tombstone(&mut self, key: OffsetCommitKey) {
+        let Some(entry) = self.entries.get_mut(key.group_id.as_str()) else {
+            return;
+        };
+        let forgotten = entry.offsets.replay_tombstone(&key.topic, key.partition);
+        self.note_pending(&key, &forgotten);
+        // Before the end of the log, the group's own records may still come.
+        if self.loaded {
+            self.forget_if_void(&key.group_id);
+        }
     }
 
     fn replay_group(&mut self, key: Reader, value: Option<&[u8]>) -> Result<(), RecordError> {

@@ -47,8 +47,7 @@ impl<'a> GroupView<'a> {
     ) -> impl Iterator<Item = Committed<'a>> + use<'a, 't> {
         self.0.offsets.by_topic().flat_map(move |(topic, offsets)| {
             let current = topics.by_name(topic).map(|(id, _)| id);
-            offsets.iter().filter_map(move |(partition, offset)| {
-                let value = &offset.value;
+            offsets.iter().filter_map(move |(partition, value)| {
                 let is_of_it = value.topic_id.is_nil() || Some(value.topic_id) == current;
                 (current.is_some() && is_of_it).then_some(Committed {
                     topic,

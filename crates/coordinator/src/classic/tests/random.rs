@@ -11,7 +11,7 @@ use crate::event::{
     SyncRequest,
 };
 use crate::testing::*;
-use crate::{GroupError, GroupShard, Ticket};
+use crate::{GroupError, Ticket};
 
 const CLIENTS: usize = 5;
 /// The first clients have instance ids.
@@ -332,12 +332,8 @@ impl Trial {
             let next_ms = world.shard.next_deadline().unwrap_or(i64::MAX);
             assert!(next_ms <= group.wake_at_ms());
         }
-        let mut replayed = GroupShard::new(world.options.clone(), Box::new(uuid::Uuid::nil));
-        for (offset, record) in world.log.iter().enumerate() {
-            replayed.replay(record, offset as i64).unwrap();
-        }
         assert_eq!(
-            replayed.durable(&world.topics),
+            world.replayed().durable(&world.topics),
             world.shard.durable(&world.topics)
         );
     }

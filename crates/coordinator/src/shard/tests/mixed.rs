@@ -10,7 +10,7 @@ use crate::event::{
     Reply, SyncRequest,
 };
 use crate::testing::*;
-use crate::{GroupError, GroupShard, Ticket};
+use crate::{GroupError, Ticket};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -208,12 +208,8 @@ impl Trial {
 
     fn check(&self) {
         let world = &self.world;
-        let mut replayed = GroupShard::new(world.options.clone(), Box::new(uuid::Uuid::nil));
-        for (offset, record) in world.log.iter().enumerate() {
-            replayed.replay(record, offset as i64).unwrap();
-        }
         assert_eq!(
-            replayed.durable(&world.topics),
+            world.replayed().durable(&world.topics),
             world.shard.durable(&world.topics)
         );
     }

@@ -18,7 +18,7 @@ fn records_of_other_kinds_of_groups_are_passed_over_and_counted() {
         let mut key = Writer::versioned(kind);
         key.string("some-group");
         let unknown = record(key.finish(), Some(Bytes::from_static(b"anything")));
-        assert_eq!(world.shard.replay(&unknown, 0), Ok(Replayed::Ignored(kind)));
+        assert_eq!(world.shard.replay(&unknown), Ok(Replayed::Ignored(kind)));
     }
     assert_eq!(world.shard.stats().records_ignored, 5);
     assert_eq!(world.shard.durable(&world.topics), []);
@@ -32,14 +32,14 @@ fn records_that_cannot_be_read_change_nothing_and_are_counted() {
     let good = world.log.last().unwrap().clone();
     let value = good.value.clone().unwrap();
     let cut = record(good.key.clone(), Some(value.slice(..value.len() - 1)));
-    assert_eq!(world.shard.replay(&cut, 9), Err(RecordError::Truncated));
+    assert_eq!(world.shard.replay(&cut), Err(RecordError::Truncated));
     let newer = record(good.key, Some(Bytes::from_static(&[0, 9])));
     assert!(matches!(
-        world.shard.replay(&newer, 9),
+        world.shard.replay(&newer),
         Err(RecordError::UnknownVersion { version: 9, .. })
     ));
     let no_key = record(Bytes::from_static(&[0]), None);
-    assert_eq!(world.shard.replay(&no_key, 9), Err(RecordError::Truncated));
+    assert_eq!(world.shard.replay(&no_key), Err(RecordError::Truncated));
     assert_eq!(world.shard.stats().records_refused, 3);
     assert_eq!(world.shard.durable(&world.topics), before);
 }
@@ -49,7 +49,7 @@ fn tombstones_for_what_is_not_there_are_no_matter() {
     let mut world = World::new();
     let tombstones = [offset_tombstone("g", "t", 0), group_tombstone("g")];
     for tombstone in tombstones {
-        assert_eq!(world.shard.replay(&tombstone, 0), Ok(Replayed::Applied));
+        assert_eq!(world.shard.replay(&tombstone), Ok(Replayed::Applied));
     }
     assert_eq!(world.shard.durable(&world.topics), []);
 }
@@ -65,16 +65,16 @@ fn a_compacted_log_gives_the_same_groups() {
     }
     world.leave(&[(&ids[0], None), (&ids[1], None)]);
     let lived = world.shard.durable(&world.topics);
-    let mut compacted: Vec<(usize, CoordinatorRecord)> = Vec::new();
-    for (offset, record) in world.log.iter().enumerate() {
-        compacted.retain(|(_, earlier)| earlier.key != record.key);
-        compacted.push((offset, record.clone()));
+    let mut compacted: Vec<CoordinatorRecord> = Vec::new();
+    for record in &world.log {
+        compacted.retain(|earlier| earlier.key != record.key);
+        compacted.push(record.clone());
     }
     assert!(compacted.len() < world.log.len());
     world.log.clear();
     world.restart();
-    for (offset, record) in &compacted {
-        world.shard.replay(record, *offset as i64).unwrap();
+    for record in &compacted {
+        world.shard.replay(record).unwrap();
     }
     assert_eq!(world.shard.durable(&world.topics), lived);
 }
