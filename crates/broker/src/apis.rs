@@ -179,6 +179,7 @@ pub(crate) static APIS: &[Api] = &[
     Api::waiting::<handlers::add_partitions_to_txn::AddPartitionsToTxn>(),
     Api::waiting::<handlers::add_offsets_to_txn::AddOffsetsToTxn>(),
     Api::waiting::<handlers::end_txn::EndTxn>(),
+    Api::simple::<handlers::write_txn_markers::WriteTxnMarkers>(),
     Api::of::<handlers::describe_configs::DescribeConfigs>(),
     Api::of::<handlers::alter_configs::AlterConfigs>(),
     Api {

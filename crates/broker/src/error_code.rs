@@ -54,7 +54,9 @@ pub(crate) fn for_append(error: &AppendError) -> ResponseError {
         AppendError::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
         AppendError::StaleProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
         AppendError::StaleCoordinatorEpoch { .. } => ResponseError::TransactionCoordinatorFenced,
-        AppendError::TransactionConflict { .. } => ResponseError::InvalidTxnState,
+        AppendError::TransactionConflict { .. } | AppendError::UnverifiedTransaction { .. } => {
+            ResponseError::InvalidTxnState
+        }
         // The client refreshes its metadata and finds the leader of the newer epoch.
         AppendError::FencedLeaderEpoch { .. } => ResponseError::NotLeaderOrFollower,
         AppendError::Deleted => ResponseError::UnknownTopicOrPartition,

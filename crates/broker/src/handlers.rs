@@ -46,3 +46,4 @@ pub(crate) mod produce;
 pub(crate) mod push_telemetry;
 pub(crate) mod sync_group;
 mod transaction_calls;
+pub(crate) mod write_txn_markers;

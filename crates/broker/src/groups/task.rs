@@ -448,6 +448,7 @@ fn for_append(error: &AppendError) -> GroupError {
         | AppendError::StaleProducerEpoch { .. }
         | AppendError::StaleCoordinatorEpoch { .. }
         | AppendError::TransactionConflict { .. }
+        | AppendError::UnverifiedTransaction { .. }
         | AppendError::BatchExceedsSegment { .. }
         | AppendError::InvalidBatch(_) => GroupError::Internal,
     }

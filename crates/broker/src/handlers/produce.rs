@@ -3,14 +3,16 @@
 //! v5 log start offset · v8 record errors and a message (KIP-467) · v9 flexible · v10 current leader and endpoints
 //! (KIP-951) · v12 implicit transactions (KIP-890) · v13 topic ids (KIP-516).
 //! Stage 1 checks every batch and hands it to the store's writer; stage 2 waits for the append and, with `acks=all`, for
-//! the high watermark. Not done: transactional produce is refused until there is a transaction coordinator.
+//! the high watermark.
+
+mod vouched;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use storage::validate::{self, BatchRules, CompressionRule, InvalidBatch, Validated};
-use storage::{AppendError, AppendJob, Appended, Origin};
+use storage::{AppendError, AppendJob, Appended};
 use tokio::sync::oneshot;
 use wire::batch::{BatchHeader, Codec};
 use wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -25,8 +27,9 @@ use crate::context::Context;
 use crate::error_code;
 use crate::metrics::Present;
 use crate::net::connection::ConnectionInfo;
-use crate::topics::{Partition, Topic};
+use crate::topics::{Partition, Topic, TopicMap};
 use crate::waiters::Waiting;
+use vouched::Vouched;
 
 pub(crate) const MIN: i16 = 3;
 pub(crate) const MAX: i16 = 13;
@@ -162,22 +165,17 @@ async fn take_up(
     let table = ctx.topics.snapshot();
     let mut outcomes = Vec::with_capacity(request.topic_data.len());
     let mut jobs = Vec::with_capacity(request.topic_data.len());
-    let mut refusal = request_refusal(&request);
-    if refusal.is_none() {
-        refusal = entered(ctx, &request, version).await;
-    }
+    let vouched = Vouched::for_request(ctx, &table, &request, version).await;
+    let refusal = vouched.as_ref().err().copied();
+    let vouched = vouched.unwrap_or_default();
     for data in request.topic_data {
-        let topic = if version >= 13 {
-            table.with_id(data.topic_id)
-        } else {
-            table.named(&data.name)
-        };
+        let topic = topic_of(&table, &data, version);
         // Kafka looks for the topic before it looks at `acks`.
         let refusal = match topic {
             Some(_) if acks.is_none() => refusal.or(Some(ResponseError::InvalidRequiredAcks)),
             _ => refusal,
         };
-        outcomes.push(take_up_topic(ctx, topic, data, refusal, version, &mut jobs).await);
+        outcomes.push(take_up_topic(ctx, topic, data, refusal, version, &vouched, &mut jobs).await);
     }
     if jobs.is_empty() {
         return (outcomes, None);
@@ -211,57 +209,16 @@ impl Drop for Entered {
     }
 }
 
-/// What is wrong with the request as a whole, so that no partition of it is taken. One transactional batch is enough
-/// (`KafkaApis.handleProduceRequest`); stored, it would hold back every read_committed consumer for good.
-fn request_refusal(request: &ProduceRequest) -> Option<ResponseError> {
-    let mut batches = request
-        .topic_data
-        .iter()
-        .flat_map(|topic| &topic.partition_data)
-        .filter_map(|data| BatchHeader::parse(data.records.as_deref()?).ok());
-    if !batches.any(|batch| batch.attributes.is_transactional()) {
-        return None;
-    }
-    match request.transactional_id {
-        None => Some(ResponseError::TransactionalIdAuthorizationFailed),
-        Some(_) => None,
-    }
-}
-
-/// INTERIM.
-async fn entered(
-    ctx: &Arc<Context>,
-    request: &ProduceRequest,
+/// The topic that part of a request is for; from v13 on they go by their ids.
+fn topic_of<'a>(
+    topics: &'a TopicMap,
+    data: &TopicProduceData,
     version: i16,
-) -> Option<ResponseError> {
-    let id = request.transactional_id.as_ref()?;
-    let mut partitions = Vec::new();
-    let mut producer = None;
-    for topic in &request.topic_data {
-        for data in &topic.partition_data {
-            let header = BatchHeader::parse(data.records.as_deref()?).ok()?;
-            if header.attributes.is_transactional() {
-                producer = Some((header.producer_id, header.producer_epoch));
-                partitions.push((Arc::from(topic.name.as_str()), data.index));
-            }
-        }
-    }
-    let (producer_id, epoch) = producer?;
-    let how = if version >= 12 {
-        crate::transactions::Enter::Add
+) -> Option<&'a Arc<Topic>> {
+    if version >= 13 {
+        topics.with_id(data.topic_id)
     } else {
-        crate::transactions::Enter::Verify
-    };
-    let entered = ctx
-        .transactions
-        .enter(ctx, id, producer_id, epoch, partitions, how);
-    match entered.await {
-        Err(error) => Some(error_code::for_transaction(&error)),
-        Ok(results) => results.into_iter().find_map(|result| {
-            result
-                .err()
-                .map(|error| error_code::for_transaction(&error))
-        }),
+        topics.named(&data.name)
     }
 }
 
@@ -271,6 +228,7 @@ async fn take_up_topic(
     data: TopicProduceData,
     refusal: Option<ResponseError>,
     version: i16,
+    vouched: &Vouched,
     jobs: &mut Vec<AppendJob>,
 ) -> TopicOutcome {
     let mut partitions = Vec::with_capacity(data.partition_data.len());
@@ -278,7 +236,7 @@ async fn take_up_topic(
         let index = partition.index;
         let result = match refusal {
             Some(code) => Err(Refused::new(code)),
-            None => take_up_partition(ctx, topic, partition, version, jobs).await,
+            None => take_up_partition(ctx, topic, partition, version, vouched, jobs).await,
         };
         partitions.push(Outcome { index, result });
     }
@@ -294,6 +252,7 @@ async fn take_up_partition(
     topic: Option<&Arc<Topic>>,
     data: PartitionProduceData,
     version: i16,
+    vouched: &Vouched,
     jobs: &mut Vec<AppendJob>,
 ) -> Result<Submitted, Refused> {
     let Some(topic) = topic else {
@@ -315,11 +274,15 @@ async fn take_up_partition(
         .await
         .inspect_err(|refused| partition.traffic.produce_failed(refused.code))?;
     let log_append_time_ms = validated.log_append_time_ms;
+    let origin = vouched
+        .origin(topic, data.index, &validated.header)
+        .map_err(Refused::new)
+        .inspect_err(|refused| partition.traffic.produce_failed(refused.code))?;
     jobs.push(AppendJob {
         log: Arc::clone(&partition.log),
         batch: validated.batch,
         leader_epoch: partition.leader_epoch,
-        origin: Origin::Client,
+        origin,
     });
     Ok(Submitted {
         partition: Arc::clone(partition),

@@ -348,6 +348,7 @@ fn for_not_stored(error: &NotStored) -> TransactionError {
             | AppendError::StaleProducerEpoch { .. }
             | AppendError::StaleCoordinatorEpoch { .. }
             | AppendError::TransactionConflict { .. }
+            | AppendError::UnverifiedTransaction { .. }
             | AppendError::BatchExceedsSegment { .. }
             | AppendError::InvalidBatch(_) => TransactionError::Internal,
         },
