@@ -222,6 +222,9 @@ pub(crate) fn for_group(error: &GroupError) -> ResponseError {
         GroupError::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
         GroupError::UnknownTopicOrPartition => ResponseError::UnknownTopicOrPartition,
         GroupError::SubscribedToTopic => ResponseError::GroupSubscribedToTopic,
+        // Fatal to the producer, as 90 is.
+        GroupError::InvalidProducerEpoch => ResponseError::InvalidProducerEpoch,
+        GroupError::InvalidTransactionState => ResponseError::InvalidTxnState,
         GroupError::UnstableOffsetCommit => ResponseError::UnstableOffsetCommit,
         GroupError::UnsupportedVersion => ResponseError::UnsupportedVersion,
         GroupError::InvalidRequest { .. } => ResponseError::InvalidRequest,

@@ -66,6 +66,12 @@ pub enum GroupError {
     /// A member of the group is subscribed to the topic.
     #[error("the group is subscribed to the topic")]
     SubscribedToTopic,
+    /// The producer's epoch is older than one that the log has seen: another instance of it is at work.
+    #[error("the producer's epoch is an old one")]
+    InvalidProducerEpoch,
+    /// The transaction is not in a state to take the offsets.
+    #[error("the transaction cannot take these offsets now")]
+    InvalidTransactionState,
     /// A transaction holds the offset back; ask again.
     #[error("the offset is part of an open transaction")]
     UnstableOffsetCommit,

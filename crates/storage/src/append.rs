@@ -359,7 +359,13 @@ impl PartitionLog {
             return Ok(None);
         };
         let checked = match job.source {
-            BatchSource::Job(origin) => origin.is_client() || batch.marker.is_some(),
+            BatchSource::Job(Origin::Internal) => {
+                // Offsets in a transaction: their sequences mean nothing, but their producer may have been fenced
+                // (`ProducerAppendInfo.maybeValidateDataBatch` for `AppendOrigin.COORDINATOR`).
+                state.producers.check_epoch(&batch)?;
+                false
+            }
+            BatchSource::Job(_) => true,
             BatchSource::Journal => false,
         };
         if let BatchSource::Job(Origin::Marker { bumps_epoch }) = job.source {

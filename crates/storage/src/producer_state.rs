@@ -164,6 +164,14 @@ impl Producers {
         Ok(Verdict::New)
     }
 
+    /// Refuses a batch of an epoch that is older than one seen of its producer.
+    pub(crate) fn check_epoch(&self, batch: &ProducerBatch) -> Result<(), AppendError> {
+        match self.entries.get(&batch.producer_id) {
+            Some(entry) => check_epoch(entry, batch),
+            None => Ok(()),
+        }
+    }
+
     /// Takes the batch into the state, as append and recovery both do. `undo` receives the entry as it was.
     pub(crate) fn apply(
         &mut self,

@@ -444,10 +444,10 @@ fn for_append(error: &AppendError) -> GroupError {
             GroupError::CoordinatorUnavailable
         }
         AppendError::FencedLeaderEpoch { .. } | AppendError::Deleted => GroupError::NotCoordinator,
+        AppendError::StaleProducerEpoch { .. } => GroupError::InvalidProducerEpoch,
+        AppendError::TransactionConflict { .. } => GroupError::InvalidTransactionState,
         AppendError::OutOfOrderSequence { .. }
-        | AppendError::StaleProducerEpoch { .. }
         | AppendError::StaleCoordinatorEpoch { .. }
-        | AppendError::TransactionConflict { .. }
         | AppendError::UnverifiedTransaction { .. }
         | AppendError::BatchExceedsSegment { .. }
         | AppendError::InvalidBatch(_) => GroupError::Internal,

@@ -7,3 +7,4 @@ mod mixed;
 mod query;
 mod remove;
 mod replay;
+mod transactions;
