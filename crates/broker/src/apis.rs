@@ -179,7 +179,7 @@ pub(crate) static APIS: &[Api] = &[
     Api::waiting::<handlers::add_partitions_to_txn::AddPartitionsToTxn>(),
     Api::waiting::<handlers::add_offsets_to_txn::AddOffsetsToTxn>(),
     Api::waiting::<handlers::end_txn::EndTxn>(),
-    Api::simple::<handlers::write_txn_markers::WriteTxnMarkers>(),
+    Api::of::<handlers::write_txn_markers::WriteTxnMarkers>(),
     Api::of::<handlers::describe_configs::DescribeConfigs>(),
     Api::of::<handlers::alter_configs::AlterConfigs>(),
     Api {
@@ -348,9 +348,12 @@ pub(crate) fn reply<R: wire::Encodable + wire::HeaderVersion + ThrottleTime>(
     incoming: &Incoming,
     version: i16,
 ) -> Result<Reply, String> {
-    let throttle_ms = response.throttle_time_ms();
-    *throttle_ms = incoming.work.settle(ctx).max(*throttle_ms);
-    incoming.connection.throttle(*throttle_ms);
+    let mut throttle_ms = incoming.work.settle(ctx);
+    if let Some(field) = response.throttle_time_ms() {
+        throttle_ms = throttle_ms.max(*field);
+        *field = throttle_ms;
+    }
+    incoming.connection.throttle(throttle_ms);
     let head = &incoming.head;
     match codec::encode_response(&response, head.correlation_id, head.api_key, version) {
         Ok(frame) => Ok(frame.into()),

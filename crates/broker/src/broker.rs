@@ -343,7 +343,9 @@ async fn open_metadata(config: &Config, incarnation: Uuid) -> Result<Controller,
         created_by: concat!("tidewater ", env!("CARGO_PKG_VERSION")).to_owned(),
         entropy: cluster::system_entropy(),
     };
-    let (controller, task) = Controller::open(Arc::new(store), options).await.map_err(failed)?;
+    let (controller, task) = Controller::open(Arc::new(store), options)
+        .await
+        .map_err(failed)?;
     // Not one of the stoppable tasks: it ends when the controller is closed, after everybody who asks it things.
     tokio::spawn(task.run());
     Ok(controller)

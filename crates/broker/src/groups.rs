@@ -76,6 +76,8 @@ enum Message {
     },
     EndTransaction {
         marker: EndTxnMarker,
+        /// The marker's epoch is above the transaction's (KIP-890).
+        bumps_epoch: bool,
         answer: oneshot::Sender<Result<(), EndTransactionError>>,
     },
     TopicsDeleted(Vec<(String, Uuid)>),
@@ -184,6 +186,7 @@ impl Groups {
         &self,
         partition: i32,
         marker: EndTxnMarker,
+        bumps_epoch: bool,
     ) -> Result<(), EndTransactionError> {
         let mailbox = {
             let now = self.now.lock();
@@ -192,7 +195,11 @@ impl Groups {
         };
         let mailbox = mailbox.ok_or(GroupError::NotCoordinator)?;
         let (answer, receiver) = oneshot::channel();
-        let message = Message::EndTransaction { marker, answer };
+        let message = Message::EndTransaction {
+            marker,
+            bumps_epoch,
+            answer,
+        };
         let _ = mailbox.send(message).await;
         let ended = receiver.await;
         ended.unwrap_or(Err(GroupError::NotCoordinator.into()))

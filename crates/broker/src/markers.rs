@@ -62,15 +62,14 @@ pub(crate) async fn write_markers(
         committed,
         coordinator_epoch,
     };
-    let origin = Origin::Marker {
-        bumps_epoch: version == TransactionVersion::V2,
-    };
+    let bumps_epoch = version == TransactionVersion::V2;
+    let origin = Origin::Marker { bumps_epoch };
     let (of_groups, of_store): (Vec<_>, Vec<_>) = partitions
         .into_iter()
         .partition(|(topic, _)| **topic == *OFFSETS_TOPIC);
     let (mut results, ended) = tokio::join!(
         append_all(ctx, marker, origin, of_store),
-        end_all(ctx, marker, of_groups),
+        end_all(ctx, marker, bumps_epoch, of_groups),
     );
     results.extend(ended);
     results
@@ -132,11 +131,12 @@ async fn append_all(
 async fn end_all(
     ctx: &Arc<Context>,
     marker: EndTxnMarker,
+    bumps_epoch: bool,
     partitions: Vec<(Arc<str>, i32)>,
 ) -> MarkerResults {
     let mut results = Vec::with_capacity(partitions.len());
     for (name, index) in partitions {
-        let ended = ctx.groups.end_transaction(index, marker).await;
+        let ended = ctx.groups.end_transaction(index, marker, bumps_epoch).await;
         results.push((name, index, ended.map_err(MarkerError::from)));
     }
     results

@@ -363,7 +363,7 @@ impl PartitionLog {
                 // Offsets in a transaction: their sequences mean nothing, but their producer may have been fenced
                 // (`ProducerAppendInfo.maybeValidateDataBatch` for `AppendOrigin.COORDINATOR`).
                 state.producers.check_epoch(&batch)?;
-                false
+                batch.marker.is_some()
             }
             BatchSource::Job(_) => true,
             BatchSource::Journal => false,

@@ -221,8 +221,13 @@ impl Owner {
                 };
                 drop(answer.send(report));
             }
-            Message::EndTransaction { marker, answer } => {
-                drop(answer.send(self.end_transaction(marker).await));
+            Message::EndTransaction {
+                marker,
+                bumps_epoch,
+                answer,
+            } => {
+                let origin = Origin::Marker { bumps_epoch };
+                drop(answer.send(self.end_transaction(marker, origin).await));
             }
             Message::TopicsDeleted(gone) => self.shard.topics_deleted(now_ms, &gone),
         }
@@ -293,10 +298,14 @@ impl Owner {
         let batch = self.batch(&decision.records, decision.transaction);
         let bytes = batch.as_ref().map_or(0, Bytes::len);
         let appended = match batch {
-            Some(batch) => self.append(batch).await.map_err(|error| match error {
-                EndTransactionError::Append(error) => for_append(&error),
-                EndTransactionError::Group(error) => error,
-            }),
+            Some(batch) => {
+                self.append(batch, Origin::Internal)
+                    .await
+                    .map_err(|error| match error {
+                        EndTransactionError::Append(error) => for_append(&error),
+                        EndTransactionError::Group(error) => error,
+                    })
+            }
             // Too large for a batch.
             None => Err(GroupError::Internal),
         };
@@ -331,11 +340,15 @@ impl Owner {
     }
 
     /// Stores the marker and draws its consequences, in one step for everybody who asks.
-    async fn end_transaction(&mut self, marker: EndTxnMarker) -> Result<(), EndTransactionError> {
+    async fn end_transaction(
+        &mut self,
+        marker: EndTxnMarker,
+        origin: Origin,
+    ) -> Result<(), EndTransactionError> {
         let batch = marker.to_batch(self.ctx.now_ms());
         let batch = batch.map_err(|_| GroupError::Internal)?;
         let bytes = batch.len();
-        let offset = self.append(batch).await?;
+        let offset = self.append(batch, origin).await?;
         self.partition.traffic.appended(bytes as u64, 1);
         let end = Stored::End {
             producer_id: marker.producer_id,
@@ -347,12 +360,12 @@ impl Owner {
     }
 
     /// Where the batch stands, once it does.
-    async fn append(&mut self, batch: Bytes) -> Result<i64, EndTransactionError> {
+    async fn append(&mut self, batch: Bytes, origin: Origin) -> Result<i64, EndTransactionError> {
         let job = AppendJob {
             log: Arc::clone(&self.partition.log),
             batch,
             leader_epoch: self.partition.leader_epoch,
-            origin: Origin::Internal,
+            origin,
         };
         let (sender, receiver) = oneshot::channel();
         self.ctx.store.append(

@@ -148,15 +148,15 @@ impl<F: Future + Unpin> Future for Timed<F> {
 
 /// A response that says for how long its client is throttled; versions without the field leave it out.
 pub(crate) trait ThrottleTime {
-    /// The field.
-    fn throttle_time_ms(&mut self) -> &mut i32;
+    /// The field; brokers are not throttled, and their responses have none.
+    fn throttle_time_ms(&mut self) -> Option<&mut i32>;
 }
 
 macro_rules! throttle_time {
     ($($response:ty),+ $(,)?) => {
         $(impl ThrottleTime for $response {
-            fn throttle_time_ms(&mut self) -> &mut i32 {
-                &mut self.throttle_time_ms
+            fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+                Some(&mut self.throttle_time_ms)
             }
         })+
     };
@@ -208,7 +208,13 @@ throttle_time! {
 }
 
 impl ThrottleTime for wire::log_dirs::LogDirsResponse {
-    fn throttle_time_ms(&mut self) -> &mut i32 {
-        &mut self.described.throttle_time_ms
+    fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+        Some(&mut self.described.throttle_time_ms)
+    }
+}
+
+impl ThrottleTime for wire::messages::WriteTxnMarkersResponse {
+    fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+        None
     }
 }

@@ -158,7 +158,9 @@ impl Resolver {
     ) {
         let compact = self.flexible;
         match kind {
-            Kind::Scalar(Scalar::Int16) if matches!(field, "error_code" | "partition_error_code") => {
+            Kind::Scalar(Scalar::Int16)
+                if matches!(field, "error_code" | "partition_error_code") =>
+            {
                 steps.push(Step::Code { field });
             }
             Kind::Scalar(scalar) => push_skip(steps, field, scalar.width()),

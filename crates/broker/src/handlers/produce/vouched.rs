@@ -114,7 +114,10 @@ fn producer_of(request: &ProduceRequest) -> Result<Option<Producer>, ResponseErr
             id: batch.producer_id,
             epoch: batch.producer_epoch,
         };
-        if found.replace(producer).is_some_and(|other| other != producer) {
+        if found
+            .replace(producer)
+            .is_some_and(|other| other != producer)
+        {
             return Err(ResponseError::InvalidProducerIdMapping);
         }
     }

@@ -399,12 +399,14 @@ fn a_tombstone_in_a_transaction_counts_at_once() {
     assert_eq!(world.state(), "absent");
 }
 
+/// By group and partition: offset, and where its record stands.
+type Offsets = BTreeMap<(usize, i32), (i64, usize)>;
+
 /// What Kafka keeps, done plainly: every offset with its place in the log, and both compared when a transaction ends.
 #[derive(Debug, Default)]
 struct Model {
-    /// By group and partition: offset, and where its record stands.
-    committed: BTreeMap<(usize, i32), (i64, usize)>,
-    pending: BTreeMap<i64, BTreeMap<(usize, i32), (i64, usize)>>,
+    committed: Offsets,
+    pending: BTreeMap<i64, Offsets>,
 }
 
 impl Model {
