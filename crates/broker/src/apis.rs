@@ -180,6 +180,7 @@ pub(crate) static APIS: &[Api] = &[
     Api::waiting::<handlers::add_offsets_to_txn::AddOffsetsToTxn>(),
     Api::waiting::<handlers::end_txn::EndTxn>(),
     Api::of::<handlers::write_txn_markers::WriteTxnMarkers>(),
+    Api::waiting::<handlers::txn_offset_commit::TxnOffsetCommit>(),
     Api::of::<handlers::describe_configs::DescribeConfigs>(),
     Api::of::<handlers::alter_configs::AlterConfigs>(),
     Api {

@@ -46,4 +46,5 @@ pub(crate) mod produce;
 pub(crate) mod push_telemetry;
 pub(crate) mod sync_group;
 mod transaction_calls;
+pub(crate) mod txn_offset_commit;
 pub(crate) mod write_txn_markers;

@@ -205,6 +205,7 @@ throttle_time! {
     wire::messages::ProduceResponse,
     wire::messages::PushTelemetryResponse,
     wire::messages::SyncGroupResponse,
+    wire::messages::TxnOffsetCommitResponse,
 }
 
 impl ThrottleTime for wire::log_dirs::LogDirsResponse {

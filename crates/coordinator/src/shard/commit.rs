@@ -54,6 +54,9 @@ impl GroupShard {
     }
 
     fn check_commit(&self, request: &CommitRequest) -> Result<(), GroupError> {
+        if request.transaction.is_some() && request.group_id.is_empty() {
+            return Err(GroupError::InvalidGroupId);
+        }
         match self.entries.get(request.group_id.as_str()) {
             // Outside any membership a commit makes the group.
             None if request.generation_or_epoch < 0 => Ok(()),
