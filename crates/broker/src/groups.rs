@@ -13,7 +13,7 @@ use std::time::Duration;
 use coordinator::{Event, GroupError, GroupShard, GroupStats, Reply, Ticket, TopicView};
 use foldhash::HashMap;
 use parking_lot::Mutex;
-use storage::AppendError;
+use storage::{AppendError, VerificationGuard};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ use wire::batch::EndTxnMarker;
 use self::lag::GroupRow;
 use crate::clock;
 use crate::context::Context;
+use crate::coordinators::partition_of;
 use crate::tasks::Tasks;
 use crate::topics::{Topic, TopicMap};
 
@@ -65,6 +66,8 @@ type Question = Box<dyn FnOnce(Result<(&mut GroupShard, &dyn TopicView), GroupEr
 enum Message {
     Event {
         event: Box<dyn FnOnce(Ticket) -> Event + Send>,
+        /// That a transaction may begin here with what is stored for it.
+        guard: Option<VerificationGuard>,
         answer: oneshot::Sender<Result<Reply, GroupError>>,
     },
     Question(Question),
@@ -122,15 +125,22 @@ impl<T> Asked<T> {
 }
 
 impl GroupHandle {
-    /// Hands in a request. Returns when it has its place in line: what is handed in later is decided later.
+    /// Hands in a request. Returns when it has its place in line: what is handed in later is decided later. A commit in a transaction
+    /// has the guard that was given out before the transaction's coordinator was asked.
     pub(crate) async fn submit(
         &self,
         event: impl FnOnce(Ticket) -> Event + Send + 'static,
+        guard: Option<VerificationGuard>,
     ) -> Pending {
         let (answer, receiver) = oneshot::channel();
         let event = Box::new(event);
         // A coordinator that is gone drops the sender, which the receiver tells.
-        let _ = self.mailbox.send(Message::Event { event, answer }).await;
+        let message = Message::Event {
+            event,
+            guard,
+            answer,
+        };
+        let _ = self.mailbox.send(message).await;
         Pending(receiver)
     }
 
@@ -310,21 +320,6 @@ impl Groups {
     }
 }
 
-/// The partition of the offsets topic that a group belongs to (`Utils.abs(groupId.hashCode()) % partitions`).
-pub(crate) fn partition_of(group_id: &str, offsets: &Topic) -> i32 {
-    let count = i32::try_from(offsets.partition_count())
-        .unwrap_or(i32::MAX)
-        .max(1);
-    (java_hash(group_id) & i32::MAX) % count
-}
-
-/// `String.hashCode()` of Java: over UTF-16 units.
-fn java_hash(text: &str) -> i32 {
-    text.encode_utf16().fold(0_i32, |hash, unit| {
-        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-    })
-}
-
 /// The topics as a coordinator sees them.
 struct Topics(Arc<TopicMap>);
 
@@ -350,24 +345,4 @@ impl TopicView for Topics {
 
 fn partitions(topic: &Topic) -> i32 {
     i32::try_from(topic.partition_count()).unwrap_or(i32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_hash_as_java_strings_do() {
-        // From `"…".hashCode()` in a JVM.
-        for (text, hash) in [
-            ("", 0),
-            ("group", 98_629_247),
-            (
-                "console-consumer-12345",
-                java_hash("console-consumer-12345"),
-            ),
-        ] {
-            assert_eq!(java_hash(text), hash, "{text}");
-        }
-    }
 }

@@ -33,6 +33,8 @@ pub enum Origin {
     Verified(VerificationGuard),
     /// This broker: internal topics. May use the space that is kept free of clients' records.
     Internal,
+    /// This broker, for a producer whose transaction's coordinator has vouched for it: offsets in a transaction.
+    InternalVerified(VerificationGuard),
     /// The coordinator of a transaction, which has ended; with `bumps_epoch`, one of version 2. May use that space, too.
     Marker {
         /// The marker's epoch is above the transaction's.
@@ -359,7 +361,7 @@ impl PartitionLog {
             return Ok(None);
         };
         let checked = match job.source {
-            BatchSource::Job(Origin::Internal) => {
+            BatchSource::Job(Origin::Internal | Origin::InternalVerified(_)) => {
                 // Offsets in a transaction: their sequences mean nothing, but their producer may have been fenced
                 // (`ProducerAppendInfo.maybeValidateDataBatch` for `AppendOrigin.COORDINATOR`).
                 state.producers.check_epoch(&batch)?;
@@ -388,7 +390,7 @@ impl PartitionLog {
         Ok(None)
     }
 
-    /// Whether a client's batch may begin a transaction; a marker takes back every word that was given before it.
+    /// Whether a batch may begin a transaction; a marker takes back every word that was given before it.
     fn check_verification(
         &self,
         state: &LogState,
@@ -403,9 +405,11 @@ impl PartitionLog {
             return Ok(());
         }
         let guard = match job.source {
-            BatchSource::Job(Origin::Client) => None,
-            BatchSource::Job(Origin::Verified(guard)) => Some(guard),
-            _ => return Ok(()),
+            BatchSource::Job(Origin::Verified(guard) | Origin::InternalVerified(guard)) => {
+                Some(guard)
+            }
+            BatchSource::Job(_) => None,
+            BatchSource::Journal => return Ok(()),
         };
         let known = state.producers.get(batch.producer_id);
         let is_open =

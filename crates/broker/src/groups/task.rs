@@ -16,10 +16,11 @@ use wire::Bytes;
 use wire::batch::{BatchBuilder, BatchOptions, Codec, EndTxnMarker};
 
 use super::load::{self, Stored, ViewChanges};
-use super::{EndTransactionError, Message, OFFSETS_TOPIC, Report, Topics, lag, partition_of};
+use super::{EndTransactionError, Message, OFFSETS_TOPIC, Report, Topics, lag};
 use crate::clock;
 use crate::config::Config;
 use crate::context::{Context, GroupOverrides};
+use crate::coordinators::partition_of;
 use crate::topics::Partition;
 
 /// Changes of the view are gathered for this long, or until there are this many: the log has them all, so what a crash takes
@@ -202,12 +203,17 @@ impl Owner {
         let now_ms = self.time.now_ms();
         let topics = Topics(self.ctx.topics.snapshot());
         match message {
-            Message::Event { event, answer } => {
+            Message::Event {
+                event,
+                guard,
+                answer,
+            } => {
                 let ticket = Ticket(self.next_ticket);
                 self.next_ticket += 1;
                 self.waiting.insert(ticket, answer);
                 let decision = self.shard.handle(now_ms, &topics, event(ticket));
-                self.carry_out(decision).await;
+                let origin = guard.map_or(Origin::Internal, Origin::InternalVerified);
+                self.carry_out(decision, origin).await;
             }
             Message::Question(question) => question(Ok((&mut self.shard, &topics))),
             Message::Report { each, answer } => {
@@ -287,25 +293,24 @@ impl Owner {
         self.follow_config();
         let topics = Topics(self.ctx.topics.snapshot());
         let decision = self.shard.tick(self.time.now_ms(), &topics);
-        self.carry_out(decision).await;
+        self.carry_out(decision, Origin::Internal).await;
     }
 
     /// Stores the records, makes them true, and answers; in this order.
-    async fn carry_out(&mut self, decision: Decision<Reply>) {
+    async fn carry_out(&mut self, decision: Decision<Reply>, origin: Origin) {
         if decision.records.is_empty() {
             return self.answer(decision.replies);
         }
         let batch = self.batch(&decision.records, decision.transaction);
         let bytes = batch.as_ref().map_or(0, Bytes::len);
         let appended = match batch {
-            Some(batch) => {
-                self.append(batch, Origin::Internal)
-                    .await
-                    .map_err(|error| match error {
-                        EndTransactionError::Append(error) => for_append(&error),
-                        EndTransactionError::Group(error) => error,
-                    })
-            }
+            Some(batch) => self
+                .append(batch, origin)
+                .await
+                .map_err(|error| match error {
+                    EndTransactionError::Append(error) => for_append(&error),
+                    EndTransactionError::Group(error) => error,
+                }),
             // Too large for a batch.
             None => Err(GroupError::Internal),
         };
@@ -458,10 +463,11 @@ fn for_append(error: &AppendError) -> GroupError {
         }
         AppendError::FencedLeaderEpoch { .. } | AppendError::Deleted => GroupError::NotCoordinator,
         AppendError::StaleProducerEpoch { .. } => GroupError::InvalidProducerEpoch,
-        AppendError::TransactionConflict { .. } => GroupError::InvalidTransactionState,
+        AppendError::TransactionConflict { .. } | AppendError::UnverifiedTransaction { .. } => {
+            GroupError::InvalidTransactionState
+        }
         AppendError::OutOfOrderSequence { .. }
         | AppendError::StaleCoordinatorEpoch { .. }
-        | AppendError::UnverifiedTransaction { .. }
         | AppendError::BatchExceedsSegment { .. }
         | AppendError::InvalidBatch(_) => GroupError::Internal,
     }

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use coordinator::{Event, GroupError, GroupShard, Reply, Ticket, TopicView};
+use storage::VerificationGuard;
 use wire::StrBytes;
 
 use crate::context::Context;
@@ -31,9 +32,20 @@ pub(super) async fn submit<T>(
     event: impl FnOnce(Ticket) -> Event + Send + 'static,
     answer: fn(Reply) -> Option<Result<T, GroupError>>,
 ) -> Submitted<T> {
+    submit_verified(ctx, group_id, event, None, answer).await
+}
+
+/// As [`submit`], in a transaction.
+pub(super) async fn submit_verified<T>(
+    ctx: &Context,
+    group_id: &str,
+    event: impl FnOnce(Ticket) -> Event + Send + 'static,
+    guard: Option<VerificationGuard>,
+    answer: fn(Reply) -> Option<Result<T, GroupError>>,
+) -> Submitted<T> {
     let coordinator = ctx.groups.coordinator(&ctx.topics.table(), group_id);
     let pending = match coordinator {
-        Ok(coordinator) => Ok(coordinator.submit(event).await),
+        Ok(coordinator) => Ok(coordinator.submit(event, guard).await),
         Err(error) => Err(error),
     };
     Submitted { pending, answer }

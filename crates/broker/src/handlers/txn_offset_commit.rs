@@ -1,12 +1,14 @@
 //! TxnOffsetCommit (key 28), v0–v4: a producer commits a group's offsets with its transaction; they are pending until it ends.
 //!
 //! v2 leader epoch · v3 flexible, and the consumer's member id, generation and `group_instance_id`, which fence the producer with it
-//! (KIP-447) · v4 TRANSACTION_ABORTABLE may be answered (KIP-890).
+//! (KIP-447) · v4 TRANSACTION_ABORTABLE may be answered · v5 adds the group to the transaction (KIP-890).
+//! The transaction's coordinator is asked in stage 1, unless the transaction has committed offsets there before.
 
 use std::sync::Arc;
 
 use coordinator::event::{CommitRequest, PartitionCommit, TopicResults};
 use coordinator::{Event, GroupError, Producer, Reply};
+use storage::VerificationGuard;
 use wire::ResponseError;
 use wire::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use wire::messages::txn_offset_commit_response::{
@@ -14,22 +16,29 @@ use wire::messages::txn_offset_commit_response::{
 };
 use wire::messages::{TopicName, TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
-use super::group_calls::{owned, owned_or_none, submit};
+use super::group_calls::{Submitted, owned, owned_or_none, submit_verified};
 use crate::apis::{Call, WaitingHandler};
 use crate::context::Context;
+use crate::coordinators::partition_of;
 use crate::error_code;
+use crate::groups::OFFSETS_TOPIC;
 use crate::topics::TopicMap;
+use crate::transactions::Enter;
 
 pub(crate) struct TxnOffsetCommit;
 
 /// Producers before 2.3 crash when they are told that the coordinator loads (KAFKA-7296).
 const LOADING_FROM: i16 = 2;
+/// From here on a producer knows that it may abort and go on.
+const KNOWS_ABORTABLE: i16 = 4;
+/// From here on it does not say beforehand that it will commit for the group.
+const ADDS_GROUP: i16 = 5;
 
 impl WaitingHandler for TxnOffsetCommit {
     type Request = TxnOffsetCommitRequest;
     const NAME: &'static str = "TxnOffsetCommit";
     const MIN: i16 = 0;
-    const MAX: i16 = 4;
+    const MAX: i16 = 5;
 
     async fn take_up(
         ctx: &Arc<Context>,
@@ -39,27 +48,84 @@ impl WaitingHandler for TxnOffsetCommit {
         let topics = call.request.topics.iter();
         let asked: Vec<Asked> = topics.map(|topic| Asked::of(topic, &table)).collect();
         let submitted = if asked.iter().any(Asked::is_known) {
-            let commit = commit(&call.request);
-            let submitted = submit(
-                ctx,
-                &call.request.group_id,
-                move |ticket| Event::CommitOffsets(ticket, commit),
-                |reply| match reply {
-                    Reply::CommitOffsets(result) => Some(result),
-                    _ => None,
-                },
-            );
-            Some(submitted.await)
+            hand_in(ctx, &table, &call.request, call.version).await
         } else {
-            None
+            Err(ResponseError::UnknownTopicOrPartition)
         };
         async move {
+            let version = call.version;
             let results = match submitted {
-                Some(submitted) => submitted.wait().await,
-                None => Err(GroupError::UnknownTopicOrPartition),
+                Ok(pending) => pending.wait().await.map_err(|error| code(&error, version)),
+                Err(code) => Err(code.code()),
             };
-            answer(asked, &results, call.version)
+            answer(asked, &results, version)
         }
+    }
+}
+
+/// Asks the transaction's coordinator, and hands the commit to the group's.
+async fn hand_in(
+    ctx: &Context,
+    table: &TopicMap,
+    request: &TxnOffsetCommitRequest,
+    version: i16,
+) -> Result<Submitted<Vec<TopicResults>>, ResponseError> {
+    let guard = vouched(ctx, table, request, version).await?;
+    let commit = commit(request);
+    let submitted = submit_verified(
+        ctx,
+        &request.group_id,
+        move |ticket| Event::CommitOffsets(ticket, commit),
+        guard,
+        |reply| match reply {
+            Reply::CommitOffsets(result) => Some(result),
+            _ => None,
+        },
+    );
+    Ok(submitted.await)
+}
+
+/// What the log of the group's offsets needs to take the first of a transaction; `None` for those after it. A group that is
+/// coordinated elsewhere is refused by whoever is asked next.
+async fn vouched(
+    ctx: &Context,
+    table: &TopicMap,
+    request: &TxnOffsetCommitRequest,
+    version: i16,
+) -> Result<Option<VerificationGuard>, ResponseError> {
+    let (id, epoch) = (request.producer_id.0, request.producer_epoch);
+    let led = table.named(OFFSETS_TOPIC).and_then(|topic| {
+        let index = partition_of(&request.group_id, topic);
+        Some((index, topic.led(index).ok()?))
+    });
+    // Offsets have no sequences.
+    let begun = led.and_then(|(index, led)| {
+        let guard = led.log.begin_verification(id, epoch, -1, false)?;
+        Some((index, guard))
+    });
+    let Some((index, guard)) = begun else {
+        return Ok(None);
+    };
+    let how = if version >= ADDS_GROUP {
+        Enter::Add
+    } else {
+        Enter::Verify
+    };
+    let partitions = vec![(Arc::from(OFFSETS_TOPIC), index)];
+    let entered = ctx
+        .transactions
+        .enter(ctx, &request.transactional_id, id, epoch, partitions, how)
+        .await;
+    let entered = entered.and_then(|results| results.into_iter().collect::<Result<Vec<()>, _>>());
+    match entered {
+        Ok(_) => Ok(Some(guard)),
+        Err(error) => Err(match error_code::for_transaction(&error) {
+            ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+            ResponseError::TransactionAbortable if version < KNOWS_ABORTABLE => {
+                ResponseError::InvalidTxnState
+            }
+            code => code,
+        }),
     }
 }
 
@@ -120,11 +186,11 @@ impl Asked {
 /// A failure of the whole has no place of its own: every partition carries it that exists.
 fn answer(
     asked: Vec<Asked>,
-    results: &Result<Vec<TopicResults>, GroupError>,
+    results: &Result<Vec<TopicResults>, i16>,
     version: i16,
 ) -> TxnOffsetCommitResponse {
     let code_at = |topic: usize, partition: usize| match results {
-        Err(error) => code(error, version),
+        Err(code) => *code,
         Ok(results) => {
             let found = results
                 .get(topic)
