@@ -330,17 +330,3 @@ async fn topics_are_described_page_by_page() {
         ResponseError::UnknownTopicOrPartition.code()
     );
 }
-
-#[tokio::test]
-async fn coordinators_of_transactions_are_truthfully_absent() {
-    let broker = TestBroker::start().await;
-    let mut client = broker.client().await;
-    let request = wire::messages::FindCoordinatorRequest::default()
-        .with_key_type(1)
-        .with_coordinator_keys(vec![StrBytes::from_static_str("transaction")]);
-    let answer = client.call(&request).await;
-    assert_eq!(
-        answer.coordinators[0].error_code,
-        ResponseError::CoordinatorNotAvailable.code()
-    );
-}

@@ -98,9 +98,9 @@ async fn vouched(
         let index = partition_of(&request.group_id, topic);
         Some((index, topic.led(index).ok()?))
     });
-    // Offsets have no sequences.
+    // Offsets have no sequences: any of them may come first.
     let begun = led.and_then(|(index, led)| {
-        let guard = led.log.begin_verification(id, epoch, -1, false)?;
+        let guard = led.log.begin_verification(id, epoch, i32::MAX, false)?;
         Some((index, guard))
     });
     let Some((index, guard)) = begun else {
