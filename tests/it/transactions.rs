@@ -15,11 +15,12 @@ use tidewater_tests::{
 use wire::batch::{BatchOptions, batches, records};
 use wire::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use wire::messages::describe_transactions_response::TransactionState;
+use wire::messages::metadata_request::MetadataRequestTopic;
 use wire::messages::produce_response::PartitionProduceResponse;
 use wire::messages::{
     AddPartitionsToTxnRequest, DescribeTransactionsRequest, EndTxnRequest, EndTxnResponse,
-    FindCoordinatorRequest, InitProducerIdRequest, InitProducerIdResponse, ProducerId,
-    TransactionalId,
+    FindCoordinatorRequest, InitProducerIdRequest, InitProducerIdResponse, MetadataRequest,
+    ProducerId, TransactionalId,
 };
 use wire::{ResponseError, StrBytes};
 
@@ -222,11 +223,17 @@ impl Transactional {
             transactional: true,
             ..BatchOptions::default()
         };
-        let request = produce_request(topic, partition, build(&values, options), -1)
+        let mut request = produce_request(topic, partition, build(&values, options), -1)
             .with_transactional_id(Some(transactional(&self.id)));
         let version = match self.rules {
             Rules::V1 => 11,
-            Rules::V2 => 12,
+            // The newest names topics by their ids.
+            Rules::V2 if partition == 0 => 12,
+            Rules::V2 => {
+                request.topic_data[0].topic_id = self.topic_id(topic).await;
+                request.topic_data[0].name = topic_name("");
+                13
+            }
         };
         let client = &mut self.client;
         let answer = until("the records are taken", async || {
@@ -239,6 +246,12 @@ impl Transactional {
             self.sequences.insert(place, sequence + values.len() as i32);
         }
         answer
+    }
+
+    async fn topic_id(&mut self, topic: &str) -> uuid::Uuid {
+        let wanted = MetadataRequestTopic::default().with_name(Some(topic_name(topic)));
+        let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
+        self.client.call(&request).await.topics[0].topic_id
     }
 
     fn end_request(&self, committed: bool) -> EndTxnRequest {
