@@ -1,6 +1,7 @@
 //! Topics come, change and go.
 
 use tidewater_tests::{TestBroker, batch, topic_name};
+use wire::ResponseError;
 use wire::messages::create_partitions_request::CreatePartitionsTopic;
 use wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use wire::messages::delete_topics_request::DeleteTopicState;
@@ -10,7 +11,6 @@ use wire::messages::{
     CreatePartitionsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
     DescribeLogDirsRequest, DescribeTopicPartitionsRequest, MetadataRequest, MetadataResponse,
 };
-use wire::{ResponseError, StrBytes};
 
 fn ask_for(names: &[&str], create: bool) -> MetadataRequest {
     let topics = names

@@ -3,6 +3,7 @@
 mod groups;
 mod operators;
 mod placement;
+mod transactions;
 
 use std::ops::RangeInclusive;
 
@@ -286,7 +287,7 @@ async fn operations(asker: &mut Asker) {
                 .coordinators
                 .first()
                 .map_or(answer.error_code, |one| one.error_code);
-            assert_eq!(code, 15, "FindCoordinator v{version}");
+            assert_eq!(code, 0, "FindCoordinator v{version}");
         })
         .await;
     for name in THERE_AND_NOT {
@@ -363,6 +364,7 @@ async fn every_api_answers_at_every_version_it_is_advertised_in() {
     operators::operators(&mut asker).await;
     groups::groups(&mut asker).await;
     groups::consumer_groups(&mut asker).await;
+    transactions::transactions(&mut asker).await;
     asker.asked.sort_unstable();
     asker.asked.dedup();
     let advertised: Vec<i16> = (0..200)
