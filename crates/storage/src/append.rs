@@ -345,7 +345,7 @@ impl PartitionLog {
             _ => self.dir.now_ms().saturating_sub(state.active.created_ms),
         };
         let jitter = jitter(self.log_id, options.segment_jitter_ms);
-        age > options.segment_ms.saturating_sub(jitter).max(1)
+        age > options.max_segment_ms().saturating_sub(jitter).max(1)
     }
 
     /// Sequence checks and the changes they imply. `Some` is the answer for a batch that is in the log already.

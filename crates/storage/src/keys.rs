@@ -48,10 +48,13 @@ pub(crate) enum Table {
     View = 11,
     /// log id → offset up to which the view is true. Written in the batch of every change of the view.
     ViewEnd = 12,
+    /// log id → how far compaction has come (`Cleaned`). Written, and synced, before the first segment of a run is replaced,
+    /// and when the run is done; falls with truncation.
+    Cleaned = 13,
 }
 
 /// Tables whose second key part is a log id: what deleting a log has to clear.
-pub(crate) const PER_LOG: [Table; 9] = [
+pub(crate) const PER_LOG: [Table; 10] = [
     Table::Checkpoint,
     Table::Segment,
     Table::IndexBlock,
@@ -61,6 +64,7 @@ pub(crate) const PER_LOG: [Table; 9] = [
     Table::LogStart,
     Table::View,
     Table::ViewEnd,
+    Table::Cleaned,
 ];
 
 /// A stored value that does not decode.
@@ -161,6 +165,43 @@ impl SegmentFacts {
         };
         reader.finish()?;
         Ok(facts)
+    }
+}
+
+/// How far compaction has come in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Cleaned {
+    /// The dirty part begins here.
+    pub(crate) first_dirty: i64,
+    /// No segment at or above this offset was ever replaced. What the journal has below it is in the segments, though
+    /// perhaps not byte for byte.
+    pub(crate) rewritten_below: i64,
+}
+
+impl Cleaned {
+    /// After the log was cut to end at `end_offset`.
+    pub(crate) fn cut(self, end_offset: i64) -> Self {
+        Self {
+            first_dirty: self.first_dirty.min(end_offset),
+            rewritten_below: self.rewritten_below.min(end_offset),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        Writer::new(16)
+            .i64(self.first_dirty)
+            .i64(self.rewritten_below)
+            .done()
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, BadValue> {
+        let mut reader = Reader(value);
+        let cleaned = Self {
+            first_dirty: reader.offset()?,
+            rewritten_below: reader.offset()?,
+        };
+        reader.finish()?;
+        Ok(cleaned)
     }
 }
 

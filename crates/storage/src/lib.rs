@@ -10,6 +10,7 @@
 
 mod append;
 mod checkpoint;
+mod cleaner;
 mod db;
 mod disk;
 mod epochs;
@@ -40,11 +41,16 @@ mod view;
 mod writer;
 
 pub use append::{AppendJob, Appended, Origin};
+pub use cleaner::{CleanError, CleanerStatus, Cleaning, DirCleaning};
 pub use disk::DiskPressure;
 pub use epochs::EpochEnd;
 pub use error::{AppendError, ChangeError, CreateError, EngineError, OpenError, ReadError};
 pub use lookup::TimestampOffset;
-pub use options::{Clock, DiskLimits, LogEvents, LogKey, LogOptions, NoEvents, StoreOptions};
+#[doc(hidden)]
+pub use options::SwapStep;
+pub use options::{
+    CleanerOptions, Clock, DiskLimits, LogEvents, LogKey, LogOptions, NoEvents, StoreOptions,
+};
 pub use partition_log::{PartitionLog, ProducerStatus};
 pub use read::{LogSlice, ReadLimits, ReadMode, ReadResult};
 pub use rocksdb_log::check_rocksdb_logs;

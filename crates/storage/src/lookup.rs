@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use wire::batch::{self, BatchHeader};
 
@@ -32,8 +33,17 @@ impl PartitionLog {
         timestamp: i64,
         below: i64,
     ) -> Result<Option<TimestampOffset>, ReadError> {
+        self.with_segments(|segments| self.find_timestamp(segments, timestamp, below))
+    }
+
+    fn find_timestamp(
+        &self,
+        segments: &[Arc<Segment>],
+        timestamp: i64,
+        below: i64,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
         let wanted = |found: i64| found >= timestamp;
-        for segment in self.segments.load().iter() {
+        for segment in segments {
             if segment.base_offset >= below {
                 break;
             }
@@ -53,7 +63,14 @@ impl PartitionLog {
     /// The first record that carries the greatest timestamp of the log (`ListOffsets` with -3, KIP-734). `None` in a log
     /// without timestamps. Blocks like `offset_for_timestamp`.
     pub fn max_timestamp_offset(&self, below: i64) -> Result<Option<TimestampOffset>, ReadError> {
-        let segments = self.segments.load();
+        self.with_segments(|segments| self.find_greatest(segments, below))
+    }
+
+    fn find_greatest(
+        &self,
+        segments: &[Arc<Segment>],
+        below: i64,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
         let live = segments
             .iter()
             .filter(|segment| segment.facts().end_offset > self.log_start_offset());

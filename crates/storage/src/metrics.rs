@@ -97,6 +97,7 @@ pub(crate) struct Metrics {
     pub(crate) disk_pressure: IntGaugeVec,
     pub(crate) offline_dirs: IntGauge,
     pub(crate) rocksdb: RocksdbMetrics,
+    pub(crate) cleaner: CleanerMetrics,
 }
 
 /// What RocksDB says of itself, by log directory.
@@ -160,6 +161,46 @@ impl RocksdbMetrics {
         files.set(as_gauge(db.sst_files()));
         let bytes = cache.get_usage() as u64;
         self.block_cache_bytes.set(as_gauge(bytes));
+    }
+}
+
+/// Compaction.
+#[derive(Debug)]
+pub(crate) struct CleanerMetrics {
+    pub(crate) read_bytes: IntCounter,
+    pub(crate) written_bytes: IntCounter,
+    pub(crate) poison_batches: IntCounter,
+    pub(crate) failures: IntCounter,
+    pub(crate) run_seconds: Histogram,
+}
+
+impl CleanerMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let metric = IntCounter::new(format!("tidewater_storage_cleaner_{name}"), help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let buckets = prometheus::exponential_buckets(0.001, 4.0, 12)?;
+        let options = HistogramOpts::new(
+            "tidewater_storage_cleaner_run_seconds",
+            "Time to compact one log.",
+        );
+        let run_seconds = Histogram::with_opts(options.buckets(buckets))?;
+        registry.register(Box::new(run_seconds.clone()))?;
+        Ok(Self {
+            read_bytes: counter("read_bytes_total", "Bytes of batches that compaction read.")?,
+            written_bytes: counter(
+                "written_bytes_total",
+                "Bytes of batches that compaction wrote again.",
+            )?,
+            poison_batches: counter(
+                "poison_batches_total",
+                "Batches that compaction could not read and kept as they are, in every run anew.",
+            )?,
+            failures: counter("failures_total", "Compactions of a log that failed.")?,
+            run_seconds,
+        })
     }
 }
 
@@ -235,6 +276,7 @@ impl Metrics {
             )?,
             offline_dirs: gauge("offline_dirs", "Log directories that failed.")?,
             rocksdb: RocksdbMetrics::register(registry)?,
+            cleaner: CleanerMetrics::register(registry)?,
         })
     }
 }

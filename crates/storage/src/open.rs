@@ -477,7 +477,11 @@ fn replay_batch(
         return Ok(());
     }
     if base_offset < end {
-        if base_offset < log.log_start_offset() || stored_crc(log, base_offset) == crc_of(&batch) {
+        // Compaction may have made something else of it, of what was on the disk.
+        if base_offset < log.cleaning.offsets().rewritten_below
+            || base_offset < log.log_start_offset()
+            || stored_crc(log, base_offset) == crc_of(&batch)
+        {
             return Ok(());
         }
         truncate(log, base_offset)?;

@@ -71,6 +71,80 @@ pub struct StoreOptions {
     pub journal_file_bytes: u64,
     /// Threads that recover logs in parallel when a directory is opened.
     pub recovery_threads: usize,
+    /// Compaction.
+    pub cleaner: CleanerOptions,
+}
+
+/// Options of compaction, under the names of Kafka's `log.cleaner.*`. May be changed while the store is open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CleanerOptions {
+    /// `log.cleaner.enable`: without it nothing is compacted, whatever topics ask for.
+    pub enable: bool,
+    /// `log.cleaner.threads`.
+    pub threads: usize,
+    /// `log.cleaner.dedupe.buffer.size`: memory for the offsets of keys, of all threads together. A log with more keys than
+    /// fit is compacted in several runs.
+    pub dedupe_buffer_bytes: u64,
+    /// `log.cleaner.io.buffer.load.factor`: how full that memory may get; more means fewer runs and slower look-ups.
+    pub dedupe_load_factor: f64,
+    /// `log.cleaner.io.buffer.size`: what is written at once, of all threads together.
+    pub io_buffer_bytes: usize,
+    /// `log.cleaner.io.max.bytes.per.second`: bytes read and written, of all threads together.
+    pub io_max_bytes_per_second: f64,
+    /// `log.cleaner.backoff.ms`: how long a thread that found nothing to do waits.
+    pub backoff_ms: u64,
+    /// For tests of crashes: the cleaner dies behind this step of putting a cleaned segment in its place, leaving everything
+    /// as a killed process would.
+    #[doc(hidden)]
+    pub die_behind: Option<SwapStep>,
+}
+
+/// The steps in which a cleaned segment takes the place of those it was made of.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwapStep {
+    /// Half of the cleaned file is written.
+    HalfWritten,
+    /// The cleaned file is whole and on the disk.
+    Written,
+    /// It has the name that makes it valid.
+    Named,
+    /// RocksDB describes it.
+    Described,
+    /// The first of the files that it replaces has lost its name.
+    HalfRetired,
+    /// All of them have, besides the first.
+    Retired,
+    /// It has its own name.
+    Done,
+}
+
+impl SwapStep {
+    /// All of them, in order.
+    pub const ALL: [SwapStep; 7] = [
+        Self::HalfWritten,
+        Self::Written,
+        Self::Named,
+        Self::Described,
+        Self::HalfRetired,
+        Self::Retired,
+        Self::Done,
+    ];
+}
+
+impl Default for CleanerOptions {
+    fn default() -> Self {
+        Self {
+            enable: true,
+            threads: 1,
+            dedupe_buffer_bytes: 128 << 20,
+            dedupe_load_factor: 0.9,
+            io_buffer_bytes: 512 << 10,
+            io_max_bytes_per_second: f64::MAX,
+            backoff_ms: 15_000,
+            die_behind: None,
+        }
+    }
 }
 
 impl StoreOptions {
@@ -90,6 +164,7 @@ impl StoreOptions {
             producer_id_expiration_ms: 86_400_000,
             journal_file_bytes: 64 << 20,
             recovery_threads: 2,
+            cleaner: CleanerOptions::default(),
         }
     }
 }
@@ -126,7 +201,7 @@ impl Default for DiskLimits {
 }
 
 /// Options of one log, under the names of Kafka's topic configurations. The defaults are Kafka 4.4's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogOptions {
     /// `segment.bytes`: a segment is closed before it would grow beyond this.
     pub segment_bytes: u32,
@@ -143,8 +218,17 @@ pub struct LogOptions {
     pub retention_bytes: i64,
     /// `cleanup.policy` contains `delete`.
     pub delete: bool,
-    /// `cleanup.policy` contains `compact`. Kept for the cleaner; nothing is compacted yet.
+    /// `cleanup.policy` contains `compact`.
     pub compact: bool,
+    /// `min.cleanable.dirty.ratio`: the share of the log that must be dirty before it is compacted.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`: younger records are not compacted.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: dirty records older than this are compacted whatever the ratio.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: how long a tombstone, or a marker of a transaction of which nothing is left, stays after the
+    /// cleaner has met it.
+    pub delete_retention_ms: i64,
     /// `flush.messages`: records after which the segment is synced; 1 means every append is on disk before it is
     /// answered, through the directory's journal.
     pub flush_messages: i64,
@@ -154,6 +238,18 @@ pub struct LogOptions {
     pub file_delete_delay_ms: i64,
     /// `preallocate`: reserve a new segment's space at once.
     pub preallocate: bool,
+}
+
+impl LogOptions {
+    /// Age at which a segment is closed (`LogConfig.maxSegmentMs`): what must be compacted in time must leave the active
+    /// segment in time.
+    pub(crate) fn max_segment_ms(&self) -> i64 {
+        if self.compact && self.max_compaction_lag_ms > 0 {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
 }
 
 impl Default for LogOptions {
@@ -167,6 +263,10 @@ impl Default for LogOptions {
             retention_bytes: -1,
             delete: true,
             compact: false,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 86_400_000,
             flush_messages: i64::MAX,
             flush_ms: i64::MAX,
             file_delete_delay_ms: 60_000,

@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use crate::cleaner::CleaningState;
 use crate::epochs::{EpochEnd, Epochs};
 use crate::error::{ChangeError, EngineError};
 use crate::keys::{Checkpoint, SegmentFacts};
@@ -43,6 +44,9 @@ pub struct PartitionLog {
     pub(crate) hints: Hints,
     /// Rises with every truncation; a hint of an older generation is worthless.
     pub(crate) generation: AtomicU32,
+    /// Rises whenever compaction has published other segments and is about to change what lies on the disk.
+    pub(crate) replacements: AtomicU64,
+    pub(crate) cleaning: CleaningState,
     /// Held by whoever takes records away. Taken before the log's lock.
     pub(crate) trimming: Mutex<()>,
     /// Base offset of the newest segment whose directory entry is on the disk, -1 for none.
@@ -171,6 +175,8 @@ impl PartitionLog {
             tail: Arc::default(),
             hints: Hints::default(),
             generation: AtomicU32::new(0),
+            replacements: AtomicU64::new(0),
+            cleaning: CleaningState::new(recovered.cleaned),
             trimming: Mutex::new(()),
             synced_entry: AtomicI64::new(-1),
             sole_replica: AtomicBool::new(false),
@@ -357,6 +363,18 @@ impl PartitionLog {
                 reason,
             }),
             None => Ok(()),
+        }
+    }
+
+    /// Runs `look` on the segments, and again when compaction has replaced some meanwhile: what it saw may then have been
+    /// half of the old and half of the new.
+    pub(crate) fn with_segments<T>(&self, mut look: impl FnMut(&[Arc<Segment>]) -> T) -> T {
+        loop {
+            let replacements = self.replacements.load(Ordering::Acquire);
+            let outcome = look(&self.segments.load());
+            if self.replacements.load(Ordering::Acquire) == replacements {
+                return outcome;
+            }
         }
     }
 

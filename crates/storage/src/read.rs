@@ -19,7 +19,7 @@ use crate::error::{EngineError, ReadError};
 use crate::index::{IndexEntry, IndexTail, StoredIndex};
 use crate::partition_log::PartitionLog;
 use crate::scan::{Next, Scanner, may_hold};
-use crate::segment::Segment;
+use crate::segment::{PlaceId, Segment};
 
 /// What a reader wants at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +196,16 @@ impl PartitionLog {
         limits: ReadLimits,
         mode: ReadMode,
     ) -> Result<Option<LogSlice>, ReadError> {
-        let segments = self.segments.load();
+        self.with_segments(|segments| self.read_segments(segments, from, limits, mode))
+    }
+
+    fn read_segments(
+        &self,
+        segments: &[Arc<Segment>],
+        from: i64,
+        limits: ReadLimits,
+        mode: ReadMode,
+    ) -> Result<Option<LogSlice>, ReadError> {
         let first = segments
             .partition_point(|segment| segment.base_offset <= from)
             .saturating_sub(1);
@@ -279,10 +288,8 @@ impl<'a> SegmentReader<'a> {
         }
         let generation = self.log.generation.load(Ordering::Acquire);
         let file = self.segment.file()?;
-        let hint = self
-            .log
-            .hints
-            .get(self.segment.base_offset, from, generation);
+        let place_id = self.segment.place_id();
+        let hint = self.log.hints.get(place_id, from, generation);
         let start = match hint {
             Some(place) => place,
             None => match self.find(&file, from)? {
@@ -296,8 +303,7 @@ impl<'a> SegmentReader<'a> {
         }
         let ready = self.make_ready(&file, start, end.position, hint.is_some())?;
         if ready == end.position && end.offset > start.offset {
-            let base = self.segment.base_offset;
-            self.log.hints.put(base, from, end, generation);
+            self.log.hints.put(place_id, from, end, generation);
         }
         let len = usize::try_from(ready - start.position).unwrap_or(usize::MAX);
         Ok(Found::Slice(LogSlice::File {
@@ -492,7 +498,10 @@ impl<'a> SegmentReader<'a> {
 
     pub(crate) fn corrupt(&self, position: u64, what: String) -> ReadError {
         let file = self.segment.path();
-        tracing::error!(file = %file.display(), position, what, "segment is corrupt");
+        // Compaction may have replaced the segment under the reader, who then looks again.
+        if self.log.lists(self.segment) {
+            tracing::error!(file = %file.display(), position, what, "segment is corrupt");
+        }
         ReadError::Corrupt {
             file,
             position,
@@ -604,28 +613,28 @@ struct HintRing {
 
 #[derive(Debug, Clone, Copy)]
 struct Hint {
-    segment_base: i64,
+    segment: PlaceId,
     place: Place,
     generation: u32,
 }
 
 impl Hints {
-    fn get(&self, segment_base: i64, offset: i64, generation: u32) -> Option<Place> {
+    fn get(&self, segment: PlaceId, offset: i64, generation: u32) -> Option<Place> {
         let ring = self.0.lock();
         let hint = ring
             .slots
             .iter()
             .flatten()
-            .find(|hint| hint.is(segment_base, offset, generation))?;
+            .find(|hint| hint.is(segment, offset, generation))?;
         Some(hint.place)
     }
 
     /// Leaves a hint where a read that began at `from` ended, in place of the one it used.
-    fn put(&self, segment_base: i64, from: i64, place: Place, generation: u32) {
+    fn put(&self, segment: PlaceId, from: i64, place: Place, generation: u32) {
         let mut ring = self.0.lock();
         let used = |slot: &Option<Hint>| {
             slot.as_ref()
-                .is_some_and(|hint| hint.is(segment_base, from, generation))
+                .is_some_and(|hint| hint.is(segment, from, generation))
         };
         let at = match ring.slots.iter().position(used) {
             Some(at) => at,
@@ -635,7 +644,7 @@ impl Hints {
             }
         };
         ring.slots[at] = Some(Hint {
-            segment_base,
+            segment,
             place,
             generation,
         });
@@ -643,9 +652,7 @@ impl Hints {
 }
 
 impl Hint {
-    fn is(&self, segment_base: i64, offset: i64, generation: u32) -> bool {
-        self.segment_base == segment_base
-            && self.place.offset == offset
-            && self.generation == generation
+    fn is(&self, segment: PlaceId, offset: i64, generation: u32) -> bool {
+        self.segment == segment && self.place.offset == offset && self.generation == generation
     }
 }

@@ -12,11 +12,12 @@ use rocksdb::WriteBatch;
 use wire::batch::BatchHeader;
 
 use crate::append::index_batch;
+use crate::cleaner;
 use crate::db::{Db, Durability};
 use crate::epochs::Epochs;
 use crate::error::EngineError;
 use crate::index::put_block;
-use crate::keys::{self, Checkpoint, SegmentFacts, Table};
+use crate::keys::{self, Checkpoint, Cleaned, SegmentFacts, Table};
 use crate::options::LogKey;
 use crate::producer_state::Producers;
 use crate::scan::{Next, Scanner, producer_batch};
@@ -54,6 +55,7 @@ pub(crate) struct Recovered {
     pub(crate) synced_base: i64,
     /// Segments, besides the active one, whose rows RocksDB does not have.
     pub(crate) changed: Vec<Arc<Segment>>,
+    pub(crate) cleaned: Cleaned,
     /// Bytes that had to be read, and whether something was cut off.
     pub(crate) scanned_bytes: u64,
     pub(crate) cut_bytes: u64,
@@ -85,6 +87,7 @@ struct Stored {
 
 /// Opens the log. Blocks; reads little unless the last stop was a crash.
 pub(crate) fn recover(source: Source<'_>) -> Result<Recovered, EngineError> {
+    cleaner::finish_swaps(&source)?;
     let files = list_segments(source.path)?;
     let stored = source.load()?;
     match Recovery::resume(source, &files, stored)? {
@@ -150,6 +153,12 @@ impl Source<'_> {
         Ok(stored)
     }
 
+    fn cleaned(&self) -> Result<Cleaned, EngineError> {
+        let value = self.db.get(&keys::log(Table::Cleaned, self.log_id))?;
+        let cleaned = value.and_then(|value| Cleaned::decode(&value).ok());
+        Ok(cleaned.unwrap_or_default())
+    }
+
     fn log_start(&self) -> Result<i64, EngineError> {
         let value = self.db.get(&keys::log(Table::LogStart, self.log_id))?;
         let number = value.and_then(|value| keys::decode_number(&value).ok());
@@ -167,7 +176,8 @@ pub(crate) fn list_segments(path: &Path) -> Result<BTreeMap<i64, u64>, EngineErr
         let entry = entry.map_err(fail)?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        if name.ends_with(".deleted") {
+        // A cleaned segment that was not finished is nothing; the cleaner of a live log looks before it goes on.
+        if name.ends_with(".deleted") || name.ends_with(".cleaned") {
             match std::fs::remove_file(entry.path()) {
                 // Maintenance removes them as well.
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -589,6 +599,11 @@ impl<'a> Recovery<'a> {
             let mut batch = WriteBatch::default();
             let epochs = keys::encode_epochs(self.epochs.list());
             batch.put(keys::log(Table::LeaderEpochs, self.source.log_id), epochs);
+            let cleaned = self.source.cleaned()?.cut(self.next_offset);
+            batch.put(
+                keys::log(Table::Cleaned, self.source.log_id),
+                cleaned.encode(),
+            );
             self.source.db.write(batch, Durability::Process)?;
         }
         let known = self.segments.len() - 1;
@@ -609,6 +624,7 @@ impl<'a> Recovery<'a> {
             transactions: self.transactions,
             synced_base,
             changed,
+            cleaned: self.source.cleaned()?.cut(self.next_offset),
             scanned_bytes: self.scanned_bytes,
             cut_bytes: self.cut_bytes,
         };

@@ -17,10 +17,20 @@ use crate::keys::SegmentFacts;
 /// The most that an index position can say.
 pub(crate) const MAX_SEGMENT_BYTES: u64 = u32::MAX as u64;
 
+/// A segment as far as positions in it go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlaceId {
+    base_offset: i64,
+    revision: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Segment {
     dir: Arc<Path>,
     pub(crate) base_offset: i64,
+    /// How often compaction has replaced what stands at this base offset since the store was opened: positions in one
+    /// revision mean nothing in another.
+    pub(crate) revision: u64,
     /// Published bytes: whole batches whose offsets are below the log end.
     size: AtomicU64,
     /// Bytes known to be on the disk itself.
@@ -47,6 +57,7 @@ impl Segment {
         Self {
             dir,
             base_offset,
+            revision: 0,
             size: AtomicU64::new(facts.size),
             synced: AtomicU64::new(0),
             created_ms,
@@ -56,6 +67,26 @@ impl Segment {
             index: RwLock::default(),
             checked: Mutex::default(),
             checked_from: AtomicU64::new(facts.size),
+        }
+    }
+
+    /// What compaction made of `old` and the segments behind it, in a file that has another name yet. Its size and facts
+    /// grow as it is written.
+    pub(crate) fn cleaned(old: &Segment, file: File, created_ms: i64) -> Self {
+        let facts = SegmentFacts::empty(old.base_offset);
+        let segment = Self::new(Arc::clone(&old.dir), old.base_offset, facts, created_ms);
+        *segment.file.lock() = Some(Arc::new(file));
+        Self {
+            revision: old.revision + 1,
+            ..segment
+        }
+    }
+
+    /// What positions in this segment belong to.
+    pub(crate) fn place_id(&self) -> PlaceId {
+        PlaceId {
+            base_offset: self.base_offset,
+            revision: self.revision,
         }
     }
 
@@ -179,6 +210,24 @@ pub(crate) fn file_name(base_offset: i64) -> String {
     format!("{base_offset:020}.log")
 }
 
+/// A cleaned segment that is being written: worthless after a crash.
+pub(crate) fn draft_name(base_offset: i64) -> String {
+    format!("{base_offset:020}.cleaned")
+}
+
+/// A cleaned segment that is whole: it is what the log holds from `base_offset` to `end_offset`, whatever other files
+/// say.
+pub(crate) fn swap_name(base_offset: i64, end_offset: i64) -> String {
+    format!("{base_offset:020}.{end_offset:020}.swap")
+}
+
+/// What a name made by `swap_name` says.
+pub(crate) fn parse_swap_name(name: &str) -> Option<(i64, i64)> {
+    let (base, end) = name.strip_suffix(".swap")?.split_once('.')?;
+    let parse = |digits: &str| parse_file_name(&format!("{digits}.log"));
+    Some((parse(base)?, parse(end)?))
+}
+
 /// The base offset in a segment file's name; `None` for any other file.
 pub(crate) fn parse_file_name(name: &str) -> Option<i64> {
     let digits = name.strip_suffix(".log")?;
@@ -232,6 +281,14 @@ mod tests {
             "",
         ] {
             assert_eq!(parse_file_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_swap_files_name_says_what_it_replaces() {
+        assert_eq!(parse_swap_name(&swap_name(7, 1 << 40)), Some((7, 1 << 40)));
+        for name in ["7.9.swap", &file_name(3), &draft_name(3), ".swap"] {
+            assert_eq!(parse_swap_name(name), None, "{name}");
         }
     }
 

@@ -12,6 +12,7 @@ use rocksdb::{Cache, WriteBatch};
 use uuid::Uuid;
 
 use crate::append::{AppendJob, Appended, BatchSource, QueuedBatch};
+use crate::cleaner::{CleanError, Cleaner, CleanerStatus, Cleaning};
 use crate::db::Durability;
 use crate::disk::DiskPressure;
 use crate::error::{AppendError, ChangeError, CreateError, EngineError, OpenError};
@@ -19,7 +20,7 @@ use crate::keys::{self, LogIdentity, Table};
 use crate::log_dir::{LogDir, Shared};
 use crate::metrics::Metrics;
 use crate::open::{self, OpenedDir};
-use crate::options::{Clock, LogEvents, LogKey, LogOptions, StoreOptions};
+use crate::options::{CleanerOptions, Clock, LogEvents, LogKey, LogOptions, StoreOptions};
 use crate::partition_log::PartitionLog;
 use crate::recovery::{self, IDENTITY_FILE, LastStop, Source};
 use crate::tail_cache::TailCache;
@@ -33,6 +34,7 @@ use crate::writer::{self, Done, Submission};
 pub struct Store {
     inner: Arc<Inner>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    cleaner: Arc<Cleaner>,
 }
 
 struct Inner {
@@ -134,9 +136,12 @@ impl Store {
             logs: RwLock::new(logs),
             changing,
         });
+        let all_logs = Arc::clone(&inner);
+        let logs = Box::new(move || all_logs.logs.read().values().cloned().collect());
         let store = Self {
             inner,
             threads: Mutex::default(),
+            cleaner: Cleaner::new(&shared, logs),
         };
         store.start_threads().map_err(OpenError::Thread)?;
         Ok((store, summary))
@@ -157,7 +162,7 @@ impl Store {
             let body = move || upkeep::run(&dir, &|| inner.logs_of(&dir));
             threads.push(std::thread::Builder::new().name(name).spawn(body)?);
         }
-        Ok(())
+        self.cleaner.start()
     }
 
     /// The log, created when it does not exist; an existing one takes the options. The directory with the fewest logs is
@@ -239,6 +244,23 @@ impl Store {
         upkeep::retain(&self.logs());
     }
 
+    /// Compacts every log that is due, on this thread; what was done. The cleaner's own threads leave alone what this one
+    /// has in hand. Blocks.
+    pub fn clean(&self) -> Result<Vec<Cleaning>, CleanError> {
+        self.cleaner.clean_all()
+    }
+
+    /// Puts other options of compaction in force. Waits for the cleaner's threads when their number changes; fails when
+    /// one cannot be started.
+    pub fn configure_cleaner(&self, options: CleanerOptions) -> std::io::Result<()> {
+        self.cleaner.configure(options)
+    }
+
+    /// How compaction is. Looks at every log, and does not block.
+    pub fn cleaner_status(&self) -> CleanerStatus {
+        self.cleaner.status(&self.inner.dirs)
+    }
+
     /// Writes the state of every changed log to RocksDB. Blocks. Failures are logged; the next run tries again.
     pub fn checkpoint(&self) {
         for log in self.logs() {
@@ -279,6 +301,7 @@ impl Store {
     }
 
     fn stop_threads(&self, stop_writer: impl Fn(&LogDir)) {
+        self.cleaner.stop();
         for dir in &self.inner.dirs {
             stop_writer(dir);
             dir.upkeep.wake(|work| work.stop = true);

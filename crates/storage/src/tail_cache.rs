@@ -156,6 +156,17 @@ impl TailCache {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Drops one log's batches below `offset`: the files hold something else there now.
+    pub(crate) fn forget_below(&self, log: &LogTail, offset: i64) {
+        let mut tail = log.batches.write();
+        let upto = tail
+            .batches
+            .partition_point(|batch| batch.last_offset < offset);
+        let bytes = tail.batches.drain(..upto).map(|batch| batch.len()).sum();
+        tail.first += upto as u64;
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// The budget may be passed by the newest group alone, so that the batch a consumer waits for is always here.
     fn evict(&self, order: &mut Order) {
         while self.used.load(Ordering::Relaxed) > self.budget && order.tokens.len() > 1 {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use foldhash::HashSet;
+
 /// A transaction that was aborted on this partition: a read-committed consumer skips the producer's records in
 /// `first_offset..=last_offset` (Kafka's `AbortedTxn`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +100,22 @@ impl Transactions {
             .filter(|known| known.first_offset < upto)
             .copied()
             .collect()
+    }
+
+    /// Drops aborted transactions of which compaction has left nothing.
+    pub(crate) fn forget(&mut self, gone: &[AbortedTransaction]) {
+        let id = |known: &AbortedTransaction| (known.last_offset, known.producer_id);
+        let gone: HashSet<_> = gone.iter().map(id).collect();
+        let stored = self.stored;
+        let mut at = 0;
+        self.aborted.retain(|known| {
+            let keep = !gone.contains(&id(known));
+            if !keep && at < stored {
+                self.stored -= 1;
+            }
+            at += 1;
+            keep
+        });
     }
 
     pub(crate) fn load_aborted(&mut self, known: AbortedTransaction) {

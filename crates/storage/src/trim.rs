@@ -282,8 +282,11 @@ impl PartitionLog {
             index_interval_bytes: u64::from(self.options.load().index_interval_bytes),
             now_ms: self.dir.now_ms(),
         })?;
+        let cleaned = recovered.cleaned;
         self.install(state, recovered, before);
+        self.cleaning.set_offsets(cleaned);
         let mut batch = WriteBatch::default();
+        batch.put(keys::log(Table::Cleaned, self.log_id), cleaned.encode());
         let epochs = keys::encode_epochs(self.epochs.read().list());
         batch.put(keys::log(Table::LeaderEpochs, self.log_id), epochs);
         let start = u64::try_from(self.log_start_offset()).unwrap_or(0);

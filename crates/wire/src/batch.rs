@@ -8,6 +8,7 @@
 
 mod builder;
 mod control;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::ops::Range;
 
 pub use builder::{BatchBuilder, BatchOptions, BuildError};
 pub use control::{ControlType, EndTxnMarker};
+pub use rewrite::{BatchRewriter, emptied};
 
 pub use crate::compress::Codec;
 use crate::compress::{self, DecompressError};
@@ -184,6 +186,11 @@ impl Attributes {
         self.with_bit(CONTROL_BIT, yes)
     }
 
+    /// The same with, or without, a delete horizon.
+    pub fn with_delete_horizon(self, yes: bool) -> Attributes {
+        self.with_bit(DELETE_HORIZON_BIT, yes)
+    }
+
     fn with_bit(self, bit: i16, set: bool) -> Attributes {
         Attributes(if set { self.0 | bit } else { self.0 & !bit })
     }
@@ -329,6 +336,14 @@ impl BatchHeader {
     /// The codec; fails on an id without a meaning.
     pub fn codec(&self) -> Result<Codec, BatchError> {
         self.attributes.codec()
+    }
+
+    /// When compaction may drop the batch's tombstones or its marker, in milliseconds since 1970 (KIP-534); `None` until
+    /// compaction has met them.
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        self.attributes
+            .has_delete_horizon()
+            .then_some(self.base_timestamp)
     }
 
     /// The timestamp of a record of this batch, in milliseconds, which

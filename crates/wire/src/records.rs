@@ -112,6 +112,13 @@ pub struct Header<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+impl<'a> Headers<'a> {
+    /// The headers as they stand in the record, without their count.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
 impl Headers<'_> {
     /// How many headers there are.
     pub fn len(&self) -> usize {

@@ -198,7 +198,7 @@ impl BatchBuilder {
     }
 }
 
-fn put_bytes(record: &mut Vec<u8>, bytes: Option<&[u8]>) -> Result<(), BuildError> {
+pub(super) fn put_bytes(record: &mut Vec<u8>, bytes: Option<&[u8]>) -> Result<(), BuildError> {
     match bytes {
         Some(bytes) => {
             put_varint(
@@ -212,6 +212,6 @@ fn put_bytes(record: &mut Vec<u8>, bytes: Option<&[u8]>) -> Result<(), BuildErro
     Ok(())
 }
 
-fn length(bytes: usize, what: &'static str) -> Result<i32, BuildError> {
+pub(super) fn length(bytes: usize, what: &'static str) -> Result<i32, BuildError> {
     i32::try_from(bytes).map_err(|_| BuildError::TooLarge { what })
 }
