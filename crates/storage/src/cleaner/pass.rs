@@ -43,6 +43,11 @@ impl Pass<'_> {
     /// Cleans what `cleanable` says. What was done before an error stays done.
     pub(crate) fn run(&mut self, cleanable: &Cleanable) -> Result<(), CleanError> {
         let began = now();
+        // From here on RocksDB counts on nothing within these segments but whole ones.
+        self.log
+            .sync_sealed()
+            .and_then(|()| self.log.checkpoint())
+            .map_err(changed)?;
         let mut filter = self.build_filter(cleanable)?;
         self.done.buffer_utilization = filter.map.utilization();
         let end = filter.mapped_to.saturating_add(1);
@@ -238,11 +243,7 @@ impl Pass<'_> {
 
     /// Pauses as the throttle says, and ends the run when the log or the store is going away.
     fn charge(&self, bytes: usize) -> Result<(), CleanError> {
-        match self.log.check_usable() {
-            Ok(()) => {}
-            Err(ChangeError::Engine(error)) => return Err(error.into()),
-            Err(_) => return Err(CleanError::Gone),
-        }
+        self.log.check_usable().map_err(changed)?;
         if self.log.dir.disk.pressure() == DiskPressure::Hard {
             // The last bytes are not the cleaner's.
             return Err(CleanError::DiskFull);
@@ -388,6 +389,13 @@ impl Output<'_> {
             "write cleaned segment",
             std::io::Error::other(what),
         )
+    }
+}
+
+pub(crate) fn changed(error: ChangeError) -> CleanError {
+    match error {
+        ChangeError::Engine(error) => CleanError::Engine(error),
+        _ => CleanError::Gone,
     }
 }
 

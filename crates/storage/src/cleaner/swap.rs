@@ -13,10 +13,11 @@ use std::sync::atomic::Ordering;
 use rocksdb::WriteBatch;
 use wire::batch::BatchHeader;
 
+use super::pass::changed;
 use super::{CleanError, Control};
 use crate::append::index_batch;
 use crate::db::Durability;
-use crate::error::{ChangeError, EngineError};
+use crate::error::EngineError;
 use crate::index::{BLOCK_ENTRIES, IndexEntry};
 use crate::keys::{self, SegmentFacts, Table};
 use crate::log_dir::sync_dir;
@@ -46,10 +47,7 @@ impl PartitionLog {
         control: &Control<'_>,
     ) -> Result<(), CleanError> {
         let _trimming = self.trimming.lock();
-        self.check_usable().map_err(|error| match error {
-            ChangeError::Engine(error) => CleanError::Engine(error),
-            _ => CleanError::Gone,
-        })?;
+        self.check_usable().map_err(changed)?;
         let before = self.segments.load_full();
         let Some(at) = position_of(&before, replacement.group) else {
             return Err(CleanError::Gone);
