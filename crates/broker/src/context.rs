@@ -106,7 +106,11 @@ impl Context {
         let mut dynamic = self.settings.dynamic.lock();
         let image = self.image();
         if self.follow_dynamic_settings(&image, &mut dynamic) {
-            self.topics.reconfigure(&self.config());
+            let config = self.config();
+            self.topics.reconfigure(&config);
+            if let Err(error) = self.store.configure_cleaner(config.store.cleaner.clone()) {
+                error!(%error, "the threads of compaction cannot be started");
+            }
         }
         self.follow_group_overrides(&image);
         self.telemetry.follow(&image);

@@ -8,8 +8,8 @@ use Check::{Any, AtLeast, Between, Each, Fraction, NotEmpty, OneOf, OneOfAnyCase
 use Kind::{Boolean, Class, Double, Int, List, Long, Password, Short, String};
 use Update::{ClusterWide, PerBroker, ReadOnly};
 use Why::{
-    Compaction, Groups, Java, Kraft, Machinery, Quotas, Replication, Retired, Security,
-    ShareGroups, StreamsGroups, Tiering, Transactions,
+    Groups, Java, Kraft, Machinery, Quotas, Replication, Retired, Security, ShareGroups,
+    StreamsGroups, Tiering, Transactions,
 };
 
 /// Variables that start with `KAFKA_` and are no settings: the `apache/kafka` image's own, those of Kafka's scripts,
@@ -197,13 +197,6 @@ pub(super) static KEYS: &[Key] = &[
     key(Int, "kafka.metrics.polling.interval.secs", Some("10"), AtLeast(1), ReadOnly, Java),
     key(List, "kafka.metrics.reporters", Some(""), Any, ReadOnly, Java),
     key(Long, "leader.imbalance.check.interval.seconds", Some("300"), AtLeast(1), ReadOnly, Replication),
-    key(Long, "log.cleaner.backoff.ms", Some("15000"), AtLeast(0), ClusterWide, Compaction),
-    key(Long, "log.cleaner.dedupe.buffer.size", Some("134217728"), Any, ClusterWide, Compaction),
-    key(Boolean, "log.cleaner.enable", Some("true"), Any, ReadOnly, Compaction),
-    key(Double, "log.cleaner.io.buffer.load.factor", Some("0.9"), Any, ClusterWide, Compaction),
-    key(Int, "log.cleaner.io.buffer.size", Some("524288"), AtLeast(0), ClusterWide, Compaction),
-    key(Double, "log.cleaner.io.max.bytes.per.second", Some("1.7976931348623157E308"), Any, ClusterWide, Compaction),
-    key(Int, "log.cleaner.threads", Some("1"), AtLeast(0), ClusterWide, Compaction),
     key(Long, "log.dir.failure.timeout.ms", Some("30000"), AtLeast(1), ReadOnly, Kraft),
     key(Int, "log.flush.offset.checkpoint.interval.ms", Some("60000"), AtLeast(0), ReadOnly, Machinery),
     key(Int, "log.flush.start.offset.checkpoint.interval.ms", Some("60000"), AtLeast(0), ReadOnly, Machinery),

@@ -43,8 +43,6 @@ pub enum Why {
     Kraft,
     /// About the insides of Apache Kafka.
     Machinery,
-    /// Compaction.
-    Compaction,
     /// Tiered storage.
     Tiering,
     /// TLS, SASL, ACLs, delegation tokens.
@@ -75,7 +73,6 @@ impl Why {
             Self::Machinery => {
                 "Sizes or paces a part of Apache Kafka that this broker does not have."
             }
-            Self::Compaction => "Log compaction is not in this release.",
             Self::Tiering => "Tiered storage is not provided.",
             Self::Security => "TLS, SASL and authorization are not in this release.",
             Self::Groups => {
@@ -643,6 +640,34 @@ pub static KEYS: &[Key] = &[
     long("log.retention.check.interval.ms", "300000", Check::AtLeast(1))
         .about("How often segments are looked at for removal.")
         .set(|config, value| config.store.retention_check_interval_ms = value.bytes_u64()),
+    boolean("log.cleaner.enable", "true")
+        .about("Whether logs are compacted at all. Without it topics with `cleanup.policy=compact` keep everything.")
+        .set(|config, value| config.store.cleaner.enable = value.boolean()),
+    int("log.cleaner.threads", "1", Check::AtLeast(0))
+        .about("Threads that compact logs, each one log at a time.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.store.cleaner.threads = value.size()),
+    long("log.cleaner.dedupe.buffer.size", "134217728", Check::Any)
+        .about("Memory for the keys of logs that are compacted, of all threads together; 24 bytes a key, reserved as the log \
+              at hand needs it. A log with more keys is compacted in several runs.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.store.cleaner.dedupe_buffer_bytes = value.bytes_u64()),
+    double("log.cleaner.io.buffer.load.factor", "0.9", Check::Any)
+        .about("How full that memory may get, from 0 to 1; more means fewer runs and slower look-ups.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.store.cleaner.dedupe_load_factor = value.double()),
+    int("log.cleaner.io.buffer.size", "524288", Check::AtLeast(0))
+        .about("What compaction gathers before it writes, of all threads together.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.store.cleaner.io_buffer_bytes = value.size()),
+    double("log.cleaner.io.max.bytes.per.second", "1.7976931348623157E308", Check::Any)
+        .about("Bytes that compaction reads and writes in a second, of all threads together.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.store.cleaner.io_max_bytes_per_second = value.double()),
+    long("log.cleaner.backoff.ms", "15000", Check::AtLeast(0))
+        .about("How long a thread that found nothing to compact waits.")
+        .update(Update::ClusterWide)
+        .set(|config, value| config.store.cleaner.backoff_ms = value.bytes_u64()),
     int("num.recovery.threads.per.data.dir", "2", Check::AtLeast(1))
         .needs_restart()
         .about("Threads that recover logs of a directory side by side after a crash.")

@@ -205,7 +205,9 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         Check::AtLeast(0),
         &[("log.cleaner.delete.retention.ms", 1)],
     )
-    .doc("How long compaction keeps the marker of a deleted key."),
+    .doc("How long compaction keeps the marker of a deleted key, and that of a transaction of which nothing is left, after it \
+          has met it.")
+    .set(|draft, value| draft.log.delete_retention_ms = value.integer()),
     TopicKey::new(Kind::Boolean, "errors.deadletterqueue.group.enable", "false", Check::Any, &[])
         .doc("Whether the topic may be a share group's dead-letter queue (KIP-1191)."),
     TopicKey::new(
@@ -274,7 +276,8 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         Check::AtLeast(1),
         &[("log.cleaner.max.compaction.lag.ms", 1)],
     )
-    .doc("Age at which a record becomes due for compaction."),
+    .doc("Age at which a record becomes due for compaction, whatever `min.cleanable.dirty.ratio` says.")
+    .set(|draft, value| draft.log.max_compaction_lag_ms = value.integer()),
     TopicKey::new(
         Kind::Int,
         "max.decompressed.message.bytes",
@@ -332,7 +335,8 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         Check::Fraction(0.0, 1.0),
         &[("log.cleaner.min.cleanable.ratio", 1)],
     )
-    .doc("Share of a log that must be uncompacted before it is compacted."),
+    .doc("Share of a log that must be uncompacted before it is compacted.")
+    .set(|draft, value| draft.log.min_cleanable_dirty_ratio = value.double()),
     TopicKey::new(
         Kind::Long,
         "min.compaction.lag.ms",
@@ -340,7 +344,8 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
         Check::AtLeast(0),
         &[("log.cleaner.min.compaction.lag.ms", 1)],
     )
-    .doc("Age below which a record is not compacted."),
+    .doc("Age below which a record is not compacted.")
+    .set(|draft, value| draft.log.min_compaction_lag_ms = value.integer()),
     TopicKey::new(
         Kind::Int,
         "min.insync.replicas",

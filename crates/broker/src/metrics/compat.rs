@@ -14,6 +14,12 @@ use crate::config::{MetricsLevel, MetricsOptions};
 use crate::context::Context;
 use crate::groups::lag::{GroupRow, PartitionLag, TopicLag};
 
+fn percent(share: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "a percentage")]
+    let percent = (share * 100.0) as i64;
+    percent
+}
+
 /// What the families are made of.
 pub(super) struct Sources<'a> {
     pub(super) ctx: &'a Context,
@@ -32,6 +38,7 @@ impl Sources<'_> {
         self.replicas(page);
         self.controller(page);
         self.sockets_and_disks(page);
+        self.cleaner(page);
         if self.options.topic_level >= MetricsLevel::Partition {
             self.partitions(page);
         }
@@ -147,6 +154,69 @@ impl Sources<'_> {
             "Leaders elected from outside the replicas in sync; never on a single broker (Strimzi Kafka).",
         )
         .value(0);
+    }
+
+    /// Kafka's own beans, `LogCleaner` and `LogCleanerManager`.
+    fn cleaner(&self, page: &mut Page) {
+        let status = self.ctx.store.cleaner_status();
+        let last = status.last;
+        let written = last.written_bytes.saturating_mul(100) / last.read_bytes.max(1);
+        let mut gauge = |name, help, value: i64| {
+            page.gauge(name, help).value(value);
+        };
+        let whole = |number: u128| i64::try_from(number).unwrap_or(i64::MAX);
+        gauge(
+            "kafka_log_logcleaner_cleaner_recopy_percent",
+            "What the last compaction of a log left of it, in percent (Strimzi Kafka).",
+            whole(written.into()),
+        );
+        gauge(
+            "kafka_log_logcleaner_max_buffer_utilization_percent",
+            "How full the last compaction's memory for keys became, in percent (Strimzi Kafka).",
+            percent(last.buffer_utilization),
+        );
+        gauge(
+            "kafka_log_logcleaner_max_clean_time_secs",
+            "How long the last compaction of a log took (Strimzi Kafka).",
+            whole(last.elapsed.as_secs().into()),
+        );
+        gauge(
+            "kafka_log_logcleaner_max_compaction_delay_secs",
+            "By how much a log has passed its max.compaction.lag.ms (Strimzi Kafka).",
+            status.max_compaction_delay_ms / 1000,
+        );
+        gauge(
+            "kafka_log_logcleaner_deadthreadcount",
+            "Threads of compaction that have died (Strimzi Kafka).",
+            whole(status.dead_threads as u128),
+        );
+        gauge(
+            "kafka_log_logcleanermanager_max_dirty_percent",
+            "The uncompacted share of the log that has most of it, in percent (Strimzi Kafka).",
+            status.max_dirty_percent,
+        );
+        gauge(
+            "kafka_log_logcleanermanager_time_since_last_run_ms",
+            "Time since compaction last looked for work (Strimzi Kafka).",
+            whole(status.since_last_look.as_millis()),
+        );
+        let labels_of = |dir: &storage::DirCleaning| {
+            labels(&[("logDirectory", &dir.path.display().to_string())])
+        };
+        let mut logs = page.gauge(
+            "kafka_log_logcleanermanager_uncleanable_partitions_count",
+            "Partitions whose compaction failed, or met batches that it cannot read (Strimzi Kafka).",
+        );
+        for dir in &status.dirs {
+            logs.sample(&labels_of(dir), dir.uncleanable_logs);
+        }
+        let mut bytes = page.gauge(
+            "kafka_log_logcleanermanager_uncleanable_bytes",
+            "Uncompacted bytes of these partitions (Strimzi Kafka).",
+        );
+        for dir in &status.dirs {
+            bytes.sample(&labels_of(dir), dir.uncleanable_bytes);
+        }
     }
 
     fn sockets_and_disks(&self, page: &mut Page) {

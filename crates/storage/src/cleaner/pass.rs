@@ -282,14 +282,11 @@ impl Mapping {
             return true;
         }
         if !aborted && batch::check_crc(found.bytes) {
-            match batch::records(found.bytes, MAX_OPENED_BYTES) {
-                // One that is poison further on must not have half of its keys known.
-                Ok(records) if records.iter().all(|record| record.is_ok()) => {
-                    if !self.take_records(header, &records) {
-                        return false;
-                    }
-                }
-                _ => {}
+            let opened = batch::records(found.bytes, MAX_OPENED_BYTES).ok();
+            // One that is poison further on must not have half of its keys known.
+            let whole = opened.filter(|records| records.iter().all(|record| record.is_ok()));
+            if whole.is_some_and(|records| !self.take_records(header, &records)) {
+                return false;
             }
         }
         self.mapped_to = self.mapped_to.max(header.last_offset());
