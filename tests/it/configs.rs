@@ -12,7 +12,7 @@ use wire::messages::incremental_alter_configs_request::{AlterConfigsResource, Al
 use wire::messages::{AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest};
 use wire::{ResponseError, StrBytes};
 
-const TOPIC: i8 = 2;
+pub(crate) const TOPIC: i8 = 2;
 pub(crate) const BROKER: i8 = 4;
 pub(crate) const SET: i8 = 0;
 pub(crate) const DELETE: i8 = 1;

@@ -48,7 +48,7 @@ pub(crate) async fn broker_with(overrides: &[(&str, &str)]) -> TestBroker {
 }
 
 /// Waits until no coordinator says any more that it is loading.
-async fn loaded(client: &mut Client) {
+pub(crate) async fn loaded(client: &mut Client) {
     let request = ListGroupsRequest::default();
     let loaded = async { while client.call(&request).await.error_code != 0 {} };
     let loaded = tokio::time::timeout(PATIENCE, loaded).await;
@@ -282,7 +282,7 @@ async fn offsets(
 }
 
 /// The offset of partition 0 of `orders`.
-async fn offset(client: &mut Client, group: &str) -> i64 {
+pub(crate) async fn offset(client: &mut Client, group: &str) -> i64 {
     let request = fetch_request(group, Some(&[("orders", &[0])]));
     offsets(client, &request).await[0].2
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod architecture;
+mod compaction;
 mod config_resources;
 mod configs;
 mod differential;

@@ -185,6 +185,7 @@ fn every_topic_config_that_is_not_marked_stored_changes_the_settings() {
                 "0:1"
             }
             "preallocate" | "unclean.leader.election.enable" => "true",
+            "min.cleanable.dirty.ratio" => "0.25",
             // Only the level of the chosen codec counts.
             "compression.gzip.level" | "compression.lz4.level" | "compression.zstd.level" => {
                 continue;

@@ -268,12 +268,20 @@ impl<'a> Checked<'a> {
             return format!("DAMAGED: {damage}");
         }
         let attributes = self.header.attributes;
-        let kind = match (attributes.is_control(), attributes.is_transactional()) {
+        let mut verdict = match (attributes.is_control(), attributes.is_transactional()) {
             (true, _) => "ok, control",
             (false, true) => "ok, transactional",
             (false, false) => "ok",
-        };
-        kind.to_owned()
+        }
+        .to_owned();
+        // What compaction leaves of the last batch of a producer.
+        if self.header.record_count == 0 {
+            verdict.push_str(", emptied");
+        }
+        if let Some(horizon_ms) = self.header.delete_horizon_ms() {
+            verdict.push_str(&format!(", delete horizon {}", time(horizon_ms)));
+        }
+        verdict
     }
 }
 
@@ -362,6 +370,8 @@ struct BatchJson<'a> {
     timestamp_type: &'static str,
     base_timestamp: i64,
     max_timestamp: i64,
+    /// When compaction may drop the batch's tombstones or its marker; `null` where it has met none.
+    delete_horizon_ms: Option<i64>,
     producer_id: i64,
     producer_epoch: i16,
     base_sequence: i32,
@@ -405,6 +415,7 @@ impl<'a> BatchJson<'a> {
             },
             base_timestamp: header.base_timestamp,
             max_timestamp: header.max_timestamp,
+            delete_horizon_ms: header.delete_horizon_ms(),
             producer_id: header.producer_id,
             producer_epoch: header.producer_epoch,
             base_sequence: header.base_sequence,

@@ -52,6 +52,46 @@ fn a_segment_file_is_dumped_and_a_flipped_bit_is_found() {
     );
 }
 
+#[test]
+fn what_compaction_left_of_a_batch_is_shown() {
+    let dir = folder();
+    let segment = dir.path().join("00000000000000000000.log");
+    let mut builder = wire::batch::BatchBuilder::new(wire::batch::BatchOptions {
+        producer_id: 7,
+        producer_epoch: 0,
+        base_sequence: 3,
+        ..wire::batch::BatchOptions::default()
+    });
+    builder
+        .append(1_700_000_000_000, Some(b"k"), None, &[])
+        .unwrap();
+    let batch = builder.build().unwrap();
+    let records = wire::batch::records(&batch, 1000).unwrap();
+    let emptied = wire::batch::emptied(records.header());
+    let horizon_ms = 1_700_000_086_400;
+    let mut rewriter = wire::batch::BatchRewriter::new(records.header(), Some(horizon_ms));
+    let tombstone = records.iter().next().unwrap().unwrap();
+    rewriter.push(&tombstone, 1_700_000_000_000).unwrap();
+    std::fs::write(&segment, [emptied, rewriter.build().unwrap()].concat()).unwrap();
+
+    let path = segment.to_str().unwrap();
+    let table = run(&["log", "dump", path]).exits(0).stdout;
+    assert!(table.contains("ok, emptied\n"), "{table}");
+    let horizon = "ok, delete horizon 2023-11-14T22:14:46.400Z\n";
+    assert!(table.contains(horizon), "{table}");
+    let dumped = run(&["log", "dump", path, "--records", "-o", "json"]).exits(0);
+    let batches: Vec<serde_json::Value> = dumped
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(batches[0]["record_count"], 0);
+    assert!(batches[0]["delete_horizon_ms"].is_null());
+    assert_eq!(batches[1]["delete_horizon_ms"], horizon_ms);
+    let time = &batches[1]["records"][0]["timestamp"];
+    assert_eq!(*time, 1_700_000_000_000_i64);
+}
+
 /// The one segment file that has something in it.
 fn find_segment(dir: &Path) -> std::path::PathBuf {
     let mut folders = vec![dir.to_owned()];
