@@ -21,6 +21,7 @@ def options():
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--beside", type=int, default=10_000)
+    parser.add_argument("--seconds", type=int, default=20, help="how long the producer beside it runs")
     return parser.parse_args()
 
 
@@ -118,7 +119,7 @@ def main():
     configs = ["cleanup.policy=compact", "min.cleanable.dirty.ratio=1.0", f"segment.bytes={max(args.mib >> 4, 1) << 20}"]
     create = [word for config in configs for word in ("-c", config)]
     run(args, "topic", "create", TOPIC, "-p", "1", "-r", "1", *create)
-    quiet = beside(args, 20).communicate()[0]
+    quiet = beside(args, args.seconds).communicate()[0]
     last = fill(args)
     os.sync()
     time.sleep(5)
@@ -146,7 +147,9 @@ def main():
     # The whole again, with a producer beside it.
     run(args, "config", "alter", "topic", TOPIC, "--set", "min.cleanable.dirty.ratio=1.0")
     fill(args)
-    producer = beside(args, 20)
+    os.sync()
+    time.sleep(5)
+    producer = beside(args, args.seconds)
     run(args, "config", "alter", "topic", TOPIC, "--set", "min.cleanable.dirty.ratio=0.01")
     busy = producer.communicate()[0]
     figures["producer_alone"] = json.loads(quiet)

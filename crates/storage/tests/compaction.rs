@@ -628,3 +628,28 @@ fn markers_outlive_their_records_by_the_retention_and_no_longer() {
     again();
     assert_eq!(markers(), 0);
 }
+
+#[test]
+fn a_compacted_log_that_deletes_as_well_loses_what_is_too_old() {
+    let harness = harness();
+    let both = LogOptions {
+        delete: true,
+        retention_ms: 60_000,
+        ..compacted()
+    };
+    let log = harness.create(0, both);
+    put(&harness, &log, "old", Some("1"));
+    fill(&harness, &log, "x");
+    fill(&harness, &log, "x");
+    harness.store().clean().unwrap();
+    log.retain().unwrap();
+    assert_eq!(values_of(&log, "old").len(), 1);
+    harness.clock.advance(120_000);
+    log.retain().unwrap();
+    assert_eq!(records(&log), []);
+    assert_eq!(log.log_start_offset(), 29);
+    fill(&harness, &log, "y");
+    fill(&harness, &log, "y");
+    harness.store().clean().unwrap();
+    assert_eq!(values_of(&log, "y0").len(), 1);
+}
