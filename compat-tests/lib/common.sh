@@ -70,6 +70,29 @@ go_program() {
   printf '%s\n' "$program"
 }
 
+# node_modules FOLDER: prints a folder with the packages that FOLDER/package-lock.json names, installed once for each content of it.
+# No package's own scripts are run.
+node_modules() {
+  local folder
+  folder=$cache/npm/$(basename "$1")-$(sha256sum < "$1/package-lock.json" | cut -c1-12)
+  if [ ! -f "$folder/complete" ]; then
+    need npm npm
+    say "installing $(basename "$1")'s packages with npm into $folder"
+    mkdir -p "$folder"
+    cp "$1/package.json" "$1/package-lock.json" "$folder"
+    (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) >&2 || return 1
+    touch "$folder/complete"
+  fi
+  printf '%s\n' "$folder/node_modules"
+}
+
+# node_program: prints the Node.js that lib/js/package-lock.json pins; Debian's is older than some clients ask for.
+node_program() {
+  local modules
+  modules=$(node_modules "$compat/lib/js") || return 1
+  printf '%s\n' "$modules"/node-linux-*/bin/node
+}
+
 # free_port: a port nobody listens on now, below the range the kernel hands out to outgoing connections.
 free_port() {
   local port
