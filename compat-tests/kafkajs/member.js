@@ -59,8 +59,8 @@ class Member {
     return this.consumer.commitOffsets([{ topic, partition, offset: String(offset), metadata }]);
   }
 
-  async seek(topic, partition, offset) {
-    this.consumer.seek({ topic, partition, offset: String(offset) });
+  async seek(topic, offsets) {
+    for (const [partition, offset] of Object.entries(offsets)) this.consumer.seek({ topic, partition: Number(partition), offset: String(offset) });
   }
 
   async leave() {

@@ -3,7 +3,8 @@
 //
 //   join(how, inbox)                a member, at once; it hands what it reads, and its errors, to the inbox. It starts at the
 //                                   earliest record where nothing is committed, and never commits by itself.
-//                                   how: { group, clientId, instance, topics, pattern, nextGeneration, noReset }
+//                                   how: { group, clientId, instance, topics, pattern, nextGeneration, noReset, noRetry };
+//                                   noRetry: what is refused is not repeated, where it lets its user choose
 //
 // and the member:
 //
@@ -12,7 +13,7 @@
 //   commit()                        what it has handed over
 //   commitAt(topic, partition, offset, metadata)
 //   heartbeat()                     resolved when it has just had a heartbeat answered; left out where the client does not show it
-//   seek(topic, partition, offset)
+//   seek(topic, offsets)            { partition: offset }
 //   leave()                         as the client does in order: a static member stays in the group
 const { DEADLINE_MS, Wrong, equal, sleep, until } = require("./checks");
 const { PARTITIONS } = require("./records");
@@ -93,13 +94,13 @@ class Crew {
   }
 
   /** The same with one member that has read and committed 30 records. */
-  static withOne(suite, kind, use) {
+  static withOne(suite, kind, use, how = {}) {
     return Crew.with(suite, kind, 30, async (crew) => {
       const member = await crew.join();
       await crew.reads("alone", 0, 30, member);
       await member.commit();
       return use(crew, member);
-    });
+    }, how);
   }
 
   constructor(suite, topic, how) {
@@ -129,8 +130,8 @@ class Crew {
     return this.add((how, inbox) => this.suite.client.join(how, inbox), more);
   }
 
-  joinVictim() {
-    return this.add((how, inbox) => new Victim(how, inbox), {});
+  joinVictim(more = {}) {
+    return this.add((how, inbox) => new Victim(how, inbox), more);
   }
 
   forget(member) {

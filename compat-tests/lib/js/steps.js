@@ -7,6 +7,7 @@
 //   blurs                           true if it reads null and empty as the same
 //   nullHeaders                     false if it cannot write a header without a value; then no record has one
 //   resets                          true if it starts anew by itself where an offset is out of range
+//   staticLeaves                    true if a static member that is closed leaves its group
 //   code(error)                     Kafka's error code of what it reports, 0 if it names none (not async)
 //   create(topic, partitions, replication, configs), describe(topic), configs(topic), alter(topic, ops),
 //   grow(topic, count), topics(), delete(topics)
