@@ -25,6 +25,7 @@ FEATURES = {
     "offsets": ["offset-", "admin-list-offsets"],
     "KIP-848": ["group-next-generation", "next-"],
     "groups": ["group-"],
+    "transactions": ["transaction-"],
     "admin": ["admin-"],
     "errors": ["error-"],
     "own": [""],

@@ -120,12 +120,12 @@ function staticMember(s) {
     await crew.reads("both", 0, 30, a, b);
     await a.commit();
     await b.commit();
-    const [before, { generation }] = [[...b.owned()].sort(), a.who()];
+    const [before, { generation }] = [[...b.owned()].sort(), await a.who()];
     await (s.client.staticLeaves ? crew.cut(b) : crew.leave(b));
     const back = await coming();
     await until("assignment after coming back", before, () => [...back.owned()].sort());
     await crew.produceAndRead("both again", 30, 60, a, back);
-    equal("generation", generation, a.who().generation);
+    equal("generation", generation, (await a.who()).generation);
   });
 }
 
@@ -220,7 +220,7 @@ function fencedMember(s) {
     const late = async () => {
       // Until the next heartbeat it has no way to notice.
       await member.heartbeat?.();
-      await raw.leaveGroup(crew.group, member.who().id);
+      await raw.leaveGroup(crew.group, (await member.who()).id);
       return member.commitAt(crew.topic, 0, 3, "");
     };
     await s.refused("a commit of a member that was removed", late, ILLEGAL_GENERATION, UNKNOWN_MEMBER);

@@ -93,6 +93,7 @@ async function describeTopic(s) {
     if (leader < 0) throw new Wrong(`partition ${number} has no leader`);
     equal(`partition ${number}`, { id: number, replicas: [leader], isr: [leader] }, { id, replicas, isr });
   });
+  if (!s.client.configs) return;
   equal("configs", TOPIC_CONFIGS, await setOn(s, s.main));
   equal("segment.bytes", { value: "1073741824", onTopic: false }, (await s.client.configs(s.main))["segment.bytes"]);
 }
@@ -158,7 +159,7 @@ async function offsetByTime(s) {
 async function unknownTopic(s) {
   const unknown = s.topic("unknown");
   await s.refused("describe", () => s.client.describe(unknown), UNKNOWN_TOPIC);
-  await s.refused("describe configs", () => s.client.configs(unknown), UNKNOWN_TOPIC);
+  if (s.client.configs) await s.refused("describe configs", () => s.client.configs(unknown), UNKNOWN_TOPIC);
   await s.refused("delete", () => s.client.delete([unknown]), UNKNOWN_TOPIC);
   await s.refused("describe after looking", () => s.client.describe(unknown), UNKNOWN_TOPIC);
 }
@@ -207,7 +208,7 @@ async function invalidName(s) {
 async function badConfig(s) {
   for (const [name, text] of Object.entries(BAD_CONFIGS)) {
     await s.refused(`create with ${name}=${text}`, () => s.client.create(s.topic("bad"), 1, 1, { [name]: text }), INVALID_CONFIG);
-    await s.refused(`alter to ${name}=${text}`, () => s.client.alter(s.main, [["set", name, text]]), INVALID_CONFIG);
+    if (s.client.alter) await s.refused(`alter to ${name}=${text}`, () => s.client.alter(s.main, [["set", name, text]]), INVALID_CONFIG);
   }
 }
 

@@ -9,7 +9,7 @@
 // and the member:
 //
 //   owned()                         the partitions it may read now, as place() writes them (not async)
-//   who()                           { id, generation }, what the client shows of it (not async)
+//   who()                           { id, generation }, what the client shows of it: any number that changes with it
 //   commit()                        what it has handed over
 //   commitAt(topic, partition, offset, metadata)
 //   heartbeat()                     resolved when it has just had a heartbeat answered; left out where the client does not show it

@@ -12,6 +12,7 @@
 //   create(topic, partitions, replication, configs), describe(topic), configs(topic), alter(topic, ops),
 //   grow(topic, count), topics(), delete(topics)
 //                                   describe: [{ id, leader, replicas, isr }]; configs: { key: { value, onTopic } };
+//                                   configs and alter may be missing;
 //                                   ops: [["set" | "delete" | "append" | "subtract", key, value]]
 //   produce(topic, how, records)    how: { codec, acks: -1 | 1 | 0, idempotent }; the offsets, null where they are not told
 //   consume(topic, starts, count, committed)
