@@ -18,7 +18,8 @@ const { ERR__AUTO_OFFSET_RESET, ERR__FENCED } = confluent.CODES.ERRORS;
 const OWN_WORDS = { [ERR__AUTO_OFFSET_RESET]: 1, [ERR__FENCED]: 90 };
 const TIMEOUT_MS = 30_000;
 
-const message = ({ partition, timestampMs, key, value, headers }) => ({ partition, timestamp: String(timestampMs), key, value, headers: grouped(headers) });
+const message = ({ partition, timestampMs, key, value, headers }) =>
+  ({ partition, timestamp: String(timestampMs), key, value, headers: grouped(headers) });
 
 const record = ({ topic, partition, offset, timestamp, key, value, headers }) => ({ topic, partition, offset, timestampMs: timestamp, key, value,
   headers: (headers ?? []).map((header) => Object.entries(header)[0]) });
@@ -66,7 +67,8 @@ class Client {
     const [found] = await this.asked("describeTopics", [topic], { timeout: TIMEOUT_MS });
     if (found.error) throw found.error;
     const ids = (nodes) => nodes.map(({ id }) => id);
-    return found.partitions.map(({ partition, leader, replicas, isr }) => ({ id: partition, leader: leader?.id ?? -1, replicas: ids(replicas), isr: ids(isr) }));
+    return found.partitions.map(({ partition, leader, replicas, isr }) =>
+      ({ id: partition, leader: leader?.id ?? -1, replicas: ids(replicas), isr: ids(isr) }));
   }
 
   grow(topic, count) {
@@ -84,7 +86,8 @@ class Client {
   // Records
 
   async produce(topic, { codec, acks, idempotent }, records) {
-    const producer = kafka().producer({ "compression.type": codec, acks, "enable.idempotence": idempotent, "linger.ms": 5, "message.max.bytes": 1_000_000 });
+    const producer = kafka().producer({ "compression.type": codec, acks, "enable.idempotence": idempotent, "linger.ms": 5,
+      "message.max.bytes": 1_000_000 });
     await producer.connect();
     try {
       const sent = await within("sending", producer.send({ topic, messages: records.map(message) }));

@@ -33,7 +33,8 @@ function kafka(clientId = "compat-kafkajs") {
   return new Kafka({ clientId, brokers: BOOTSTRAP.split(","), logLevel: logLevel.NOTHING, retry });
 }
 
-const message = ({ partition, timestampMs, key, value, headers }) => ({ partition, timestamp: String(timestampMs), key, value, headers: grouped(headers) });
+const message = ({ partition, timestampMs, key, value, headers }) =>
+  ({ partition, timestamp: String(timestampMs), key, value, headers: grouped(headers) });
 
 const partitioner = () => ({ message: { partition } }) => partition;
 
@@ -84,7 +85,8 @@ class Client {
 
   async create(topic, partitions, replication, configs) {
     const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }));
-    const made = await this.admin.createTopics({ waitForLeaders: false, topics: [{ topic, numPartitions: partitions, replicationFactor: replication, configEntries }] });
+    const wanted = { topic, numPartitions: partitions, replicationFactor: replication, configEntries };
+    const made = await this.admin.createTopics({ waitForLeaders: false, topics: [wanted] });
     // That a topic exists is no error to it.
     if (!made) throw new Refused(TOPIC_EXISTS, topic);
   }

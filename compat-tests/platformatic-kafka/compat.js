@@ -120,8 +120,8 @@ class Client {
 
   async asked(topic, partitions, at) {
     const timestamp = TIMES[at] ?? BigInt(at);
-    const [found] = await this.admin.listOffsets({ topics: [{ name: topic, partitions: partitions.map((partitionIndex) => ({ partitionIndex, timestamp })) }],
-      isolationLevel: FetchIsolationLevels.READ_UNCOMMITTED });
+    const wanted = partitions.map((partitionIndex) => ({ partitionIndex, timestamp }));
+    const [found] = await this.admin.listOffsets({ topics: [{ name: topic, partitions: wanted }], isolationLevel: FetchIsolationLevels.READ_UNCOMMITTED });
     return found.partitions;
   }
 
@@ -147,7 +147,8 @@ class Client {
   }
 
   async committed(group, topic) {
-    const [{ topics }] = await this.admin.listConsumerGroupOffsets({ groups: [{ groupId: group, topics: [{ name: topic, partitionIndexes: [0, 1, 2] }] }] });
+    const wanted = { groupId: group, topics: [{ name: topic, partitionIndexes: [0, 1, 2] }] };
+    const [{ topics }] = await this.admin.listConsumerGroupOffsets({ groups: [wanted] });
     const known = (topics[0]?.partitions ?? []).filter(({ committedOffset }) => committedOffset >= 0n);
     return Object.fromEntries(known.map(({ partitionIndex, committedOffset, metadata }) =>
       [partitionIndex, { offset: Number(committedOffset), metadata }]));
@@ -223,7 +224,8 @@ class Client {
         // It commits messages: the offset after each.
         const { generationId, memberId, coordinatorId } = consumer;
         for (const { topic, partition, offset } of offsets) {
-          await transaction.addOffset({ topic, partition, offset: BigInt(offset - 1), metadata: { consumer: { groupId, generationId, memberId, coordinatorId } } });
+          const metadata = { consumer: { groupId, generationId, memberId, coordinatorId } };
+          await transaction.addOffset({ topic, partition, offset: BigInt(offset - 1), metadata });
         }
       },
       commit: () => transaction.commit(),

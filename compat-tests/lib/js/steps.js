@@ -4,7 +4,6 @@
 // A client is an object with its own words for each operation, all of them async unless they say otherwise:
 //
 //   name, version, cannot           cannot: { step: reason }, such a step is printed as skipped
-//   blurs                           true if it reads null and empty as the same
 //   nullHeaders                     false if it cannot write a header without a value; then no record has one
 //   resets                          true if it starts anew by itself where an offset is out of range
 //   staticLeaves                    true if a static member that is closed leaves its group
@@ -139,7 +138,7 @@ class Suite {
   }
 
   fields(record) {
-    const hex = (data) => (data === null || data === undefined ? (this.client.blurs ? "" : "null") : Buffer.from(data).toString("hex"));
+    const hex = (data) => (data === null || data === undefined ? "null" : Buffer.from(data).toString("hex"));
     const pairs = record.headers.map(([name, data]) => `${name}=${hex(data)}`);
     return [`time ${record.timestampMs}`, `key ${hex(record.key)}`, `value ${hex(record.value)}`, ...pairs].join(" ");
   }
