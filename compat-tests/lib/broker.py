@@ -1,4 +1,5 @@
 """A broker of a program's own, to be killed and started again; lib/broker.sh knows how to run one."""
+import os
 import pathlib
 import signal
 import subprocess
@@ -20,15 +21,18 @@ def tail(path):
 
 
 class Broker:
-    def __init__(self, data, log):
+    def __init__(self, data, log, kind=None):
+        """`kind` is tidewater or apache-kafka; default: what the run is about."""
         self.data, self.log = data, log
+        self.environment = os.environ | ({"BROKER": kind} if kind else {})
         self.bootstrap = f"127.0.0.1:{free_port()}"
         self.process = None
 
     def launch(self):
         port = self.bootstrap.split(":")[1]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(["bash", "-c", LAUNCH, "launch", self.data, port], stdout=log, stderr=log)
+            self.process = subprocess.Popen(["bash", "-c", LAUNCH, "launch", self.data, port], stdout=log, stderr=log,
+                                            env=self.environment)
 
     def start(self):
         self.launch()
