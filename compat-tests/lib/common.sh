@@ -101,3 +101,26 @@ free_port() {
     (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null || { printf '%s\n' "$port"; return; }
   done
 }
+
+# maven_archive GROUP:ARTIFACT:VERSION:TYPE:CLASSIFIER: prints a folder with what the archive holds, fetched and unpacked once.
+maven_archive() {
+  local folder
+  folder=$cache/archives/$(tr ':' '-' <<< "$1")
+  if [ ! -d "$folder" ]; then
+    need mvn maven
+    say "fetching $1 with Maven into $folder"
+    mvn -q dependency:unpack "-Dartifact=$1" "-DoutputDirectory=$folder.new.$$" -Dmdep.useBaseVersion=true >&2 || return 1
+    mv "$folder.new.$$" "$folder"
+  fi
+  printf '%s\n' "$folder"
+}
+
+# java_from VERSION: prints a Java of at least this version, from $JAVA_HOME, the path or /usr/lib/jvm.
+java_from() {
+  local java version
+  for java in "${JAVA_HOME:+$JAVA_HOME/bin/java}" java /usr/lib/jvm/*/bin/java; do
+    version=$("$java" -XshowSettings:properties -version 2>&1 | sed -n 's/^ *java.specification.version = //p')
+    [[ $version =~ ^[0-9]+$ ]] && [ "$version" -ge "$1" ] && { printf '%s\n' "$java"; return; }
+  done
+  return 1
+}
