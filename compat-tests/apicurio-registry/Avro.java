@@ -23,8 +23,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
  * Writes and reads orders in Avro, whose schemas are in the registry and nowhere else:
- * {@code Avro produce|consume BOOTSTRAP REGISTRY TOPIC FIRST END SCHEMA}, where SCHEMA is 1, 2 or 3: how many fields an order has beside its number.
- * A wrong record ends the program with what was wrong.
+ * {@code Avro produce|consume BOOTSTRAP REGISTRY TOPIC FIRST END SCHEMA}, where SCHEMA is 1, 2 or 3: how many fields an order has
+ * beside its number. A wrong record ends the program with what was wrong.
  */
 public final class Avro {
     private static final String[] FIELDS = {"number", "customer", "city", "country"};
@@ -90,7 +90,8 @@ public final class Avro {
     private static void check(ConsumerRecord<String, GenericRecord> record, int number, int version) {
         GenericRecord expected = order(schema(version), number);
         if (record.offset() != number || !record.value().toString().equals(expected.toString())) {
-            throw new IllegalStateException("expected " + expected + " at " + number + ", got " + record.value() + " at " + record.offset());
+            throw new IllegalStateException("expected " + expected + " at " + number + ", got " + record.value() + " at "
+                + record.offset());
         }
     }
 

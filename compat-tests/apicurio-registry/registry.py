@@ -1,12 +1,10 @@
 """Apicurio Registry with its storage in topics of the broker, under a producer and a consumer of Avro (README.md)."""
-import contextlib
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 import wire
 from broker import Broker, free_port, tail
 from checks import Wrong, equal
+from reading import scratch_folder
 from report import report
 
 TOPIC, JOURNAL, SNAPSHOTS = "orders", "kafkasql-journal", "kafkasql-snapshots"
@@ -165,9 +164,10 @@ class Run:
     # Helpers
 
     def avro(self, what, first, end, version):
-        done = subprocess.run(["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", f"-Dorg.slf4j.simpleLogger.defaultLogLevel={os.environ.get('LOG_LEVEL', 'off')}",
-                               "-cp", os.environ["AVRO_CLASSPATH"], "Avro", what, self.broker.bootstrap, self.registry.url, TOPIC, str(first),
-                               str(end), str(version)], capture_output=True, text=True, timeout=120, check=False)
+        java = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", os.environ["AVRO_CLASSPATH"],
+                f"-Dorg.slf4j.simpleLogger.defaultLogLevel={os.environ.get('LOG_LEVEL', 'off')}"]
+        done = subprocess.run([*java, "Avro", what, self.broker.bootstrap, self.registry.url, TOPIC, str(first), str(end), str(version)],
+                              capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:
             raise Wrong(f"{what} {first} to {end}: {done.stderr.strip()[-1500:]}")
 
@@ -185,12 +185,6 @@ class Run:
     def end(self):
         self.registry.kill()
         self.broker.kill()
-
-
-def scratch_folder():
-    """SCRATCH keeps what the processes wrote."""
-    kept = os.environ.get("SCRATCH")
-    return contextlib.nullcontext(kept) if kept else tempfile.TemporaryDirectory()
 
 
 def main():

@@ -11,7 +11,10 @@ libs=$(maven_libs "$here")
 classes=$(java_classes apicurio-registry "$libs" "$here/Avro.java")
 registry=3.3.3
 export APICURIO_VERSION=$registry
-APICURIO_JAVA=$(java_from 21) || { echo "client apicurio-registry $registry"; echo "skip registry-started: it needs Java 21"; echo "0 passed, 0 failed, 1 skipped"; exit; }
+if ! APICURIO_JAVA=$(java_from 21); then
+  printf '%s\n' "client apicurio-registry $registry" "skip registry-started: it needs Java 21" "0 passed, 0 failed, 1 skipped"
+  exit
+fi
 APICURIO_HOME=$(maven_archive "io.apicurio:apicurio-registry-app:$registry:tar.gz:all")
 python=$(python_venv "$here/../confluent-kafka")
 [ "${BROKER:-tidewater}" = tidewater ] || maven_libs "$compat/apache-kafka" > /dev/null

@@ -3,22 +3,20 @@
     connect.py [--rounds N] [--seed N] [--lines N] [--exactly-once enabled|disabled]
 """
 import argparse
-import contextlib
 import os
 import pathlib
 import random
 import sys
-import tempfile
 import time
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-import expected
+import package_index
 import wire
 from broker import Broker
 from checks import Wrong, equal
 from connect_worker import INTERNAL, Worker
+from reading import read_to_end, scratch_folder
 from report import report
 
 GROUP, TOPIC = "connect", "lines"
@@ -30,12 +28,12 @@ class Run:
     def __init__(self, scratch, broker, options):
         self.scratch, self.broker, self.options = pathlib.Path(scratch), broker, options
         self.rng = random.Random(options.seed)
-        text = (line.text for line in expected.read_text(options.lines + SPARE, 0))
+        text = (line.text for line in package_index.read_lines(options.lines + SPARE))
         # The file source counts characters and skips bytes, so that a text beyond ASCII loses its place.
         self.lines = [f"{number} {line}".encode("ascii", "replace") for number, line in enumerate(text)]
         self.source, self.sink = self.scratch / "source.txt", self.scratch / "sink.txt"
         settings = {"exactly.once.source.support": options.exactly_once, "consumer.isolation.level": "read_committed"}
-        self.workers = [Worker(number, broker.bootstrap, GROUP, scratch, settings.items()) for number in (0, 1)]
+        self.workers = [Worker(number, broker.bootstrap, GROUP, scratch, settings) for number in (0, 1)]
         self.written = 0
 
     def append(self, share):
@@ -65,7 +63,7 @@ class Run:
     def internal_topics(self):
         admin = AdminClient({"bootstrap.servers": self.broker.bootstrap, "log_level": 0})
         topics = admin.list_topics(timeout=30).topics
-        asked = [ConfigResource(ConfigResource.Type.TOPIC, f"{GROUP}-{name}") for name in INTERNAL]
+        asked = [ConfigResource(ConfigResource.Type.TOPIC, f"{GROUP}-{name}") for name in INTERNAL.values()]
         found = {one.name: (len(topics[one.name].partitions), answer.result(30)["cleanup.policy"].value)
                  for one, answer in admin.describe_configs(asked).items()}
         equal("internal topics", {f"{GROUP}-configs": (1, "compact"), f"{GROUP}-offsets": (25, "compact"),
@@ -229,21 +227,7 @@ class Run:
         return f"{self.stored()} offsets in the topic, {states}"
 
     def read_committed(self):
-        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "reader", "enable.auto.commit": False,
-                             "auto.offset.reset": "error", "enable.partition.eof": True, "check.crcs": True, "log_level": 0,
-                             "isolation.level": "read_committed"})
-        consumer.assign([TopicPartition(TOPIC, 0, 0)])
-        found, deadline = [], time.monotonic() + 120
-        while time.monotonic() < deadline:
-            for message in consumer.consume(5_000, timeout=1):
-                if message.error() is None:
-                    found.append(message.value())
-                elif message.error().code() == KafkaError._PARTITION_EOF:
-                    consumer.close()
-                    return found
-                elif not message.error().retriable():
-                    raise Wrong(f"reading: {message.error()}")
-        raise Wrong("the topic is not read to its end within 120 s")
+        return [message.value() for message in read_to_end(self.broker.bootstrap, [(TOPIC, 0)])]
 
     def steps(self):
         yield "worker-started", self.start_worker
@@ -263,12 +247,6 @@ class Run:
         for worker in self.workers:
             worker.kill()
         self.broker.kill()
-
-
-def scratch_folder():
-    """SCRATCH keeps what the processes wrote."""
-    kept = os.environ.get("SCRATCH")
-    return contextlib.nullcontext(kept) if kept else tempfile.TemporaryDirectory()
 
 
 def main():

@@ -11,5 +11,5 @@ libs=$(maven_libs "$here")
 python=$(python_venv "$here/../confluent-kafka")
 version=$(basename "$libs"/connect-runtime-*.jar .jar)
 [ "${BROKER:-tidewater}" = tidewater ] || maven_libs "$compat/apache-kafka" > /dev/null
-export CONNECT_VERSION=${version#connect-runtime-} CONNECT_CLASSPATH="$libs/*" PYTHONPATH=$here/../lib:$here/../streams PYTHONDONTWRITEBYTECODE=1
+export CONNECT_VERSION=${version#connect-runtime-} CONNECT_CLASSPATH="$libs/*" PYTHONPATH=$here/../lib PYTHONDONTWRITEBYTECODE=1
 exec "$python" "$here/connect.py" "$@"

@@ -4,21 +4,18 @@
 """
 import argparse
 import collections
-import contextlib
 import json
 import os
 import random
 import sys
-import tempfile
 import time
-
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 import wire
 from broker import Broker
 from checks import Wrong, equal
 from connect_worker import Worker
 from postgres import Postgres
+from reading import read_to_end, scratch_folder
 from report import report
 
 CONNECTOR, TOPIC, FIRST_ROWS, CHANGES = "shop", "shop.public.orders", 200, 300
@@ -37,7 +34,8 @@ class Table:
         if self.rng.random() < 0.9:
             return [self.one()]
         if self.rng.random() < 0.33:
-            return ["BEGIN", f"INSERT INTO orders VALUES ({1_000_000 + self.next}, 'nobody', 1.00)", "DELETE FROM orders", "ROLLBACK"]
+            nobody = f"INSERT INTO orders VALUES ({1_000_000 + self.next}, 'nobody', 1.00)"
+            return ["BEGIN", nobody, "DELETE FROM orders", "ROLLBACK"]
         return ["BEGIN", *(self.one() for _ in range(5)), "COMMIT"]
 
     def one(self):
@@ -60,7 +58,8 @@ class Table:
         return f"INSERT INTO orders VALUES ({number}, '{row['customer']}', {row['amount']})"
 
     def row(self, number):
-        self.rows[number] = {"id": number, "customer": f"Zoë {self.rng.randrange(1000)}", "amount": f"{self.rng.randrange(1, 100_000) / 100:.2f}"}
+        amount = f"{self.rng.randrange(1, 100_000) / 100:.2f}"
+        self.rows[number] = {"id": number, "customer": f"Zoë {self.rng.randrange(1000)}", "amount": amount}
         return self.rows[number]
 
 
@@ -70,9 +69,10 @@ class Run:
         self.broker = Broker(f"{scratch}/data", f"{scratch}/broker.log")
         self.postgres = Postgres(scratch)
         self.table = Table(self.rng)
-        self.worker = Worker(0, self.broker.bootstrap, "connect", scratch, {
-            "exactly.once.source.support": options.exactly_once, "plugin.path": os.environ["DEBEZIUM_PLUGINS"],
-            "key.converter": JSON, "key.converter.schemas.enable": "false", "value.converter": JSON, "value.converter.schemas.enable": "false"}.items())
+        settings = {"exactly.once.source.support": options.exactly_once, "plugin.path": os.environ["DEBEZIUM_PLUGINS"],
+                    "key.converter": JSON, "key.converter.schemas.enable": "false",
+                    "value.converter": JSON, "value.converter.schemas.enable": "false"}
+        self.worker = Worker(0, self.broker.bootstrap, "connect", scratch, settings)
 
     # Steps
 
@@ -170,21 +170,8 @@ class Run:
 
     def read(self):
         """(id, event or None for a tombstone), as committed."""
-        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "reader", "enable.auto.commit": False,
-                             "auto.offset.reset": "error", "enable.partition.eof": True, "check.crcs": True, "log_level": 0,
-                             "isolation.level": "read_committed"})
-        consumer.assign([TopicPartition(TOPIC, 0, 0)])
-        found, deadline = [], time.monotonic() + 60
-        while time.monotonic() < deadline:
-            for message in consumer.consume(5_000, timeout=1):
-                if message.error() is None:
-                    found.append((json.loads(message.key())["id"], message.value() and json.loads(message.value())))
-                elif message.error().code() == KafkaError._PARTITION_EOF:
-                    consumer.close()
-                    return found
-                elif not message.error().retriable():
-                    raise Wrong(f"reading: {message.error()}")
-        raise Wrong("the topic is not read to its end within 60 s")
+        return [(json.loads(message.key())["id"], message.value() and json.loads(message.value()))
+                for message in read_to_end(self.broker.bootstrap, [(TOPIC, 0)])]
 
     def wait(self, what, condition, seconds=60):
         deadline = time.monotonic() + seconds
@@ -211,12 +198,6 @@ class Run:
         self.worker.kill()
         self.broker.kill()
         self.postgres.stop()
-
-
-def scratch_folder():
-    """SCRATCH keeps what the processes wrote."""
-    kept = os.environ.get("SCRATCH")
-    return contextlib.nullcontext(kept) if kept else tempfile.TemporaryDirectory()
 
 
 def main():

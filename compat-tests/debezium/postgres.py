@@ -28,7 +28,8 @@ class Postgres:
 
     def start(self):
         self.command("initdb", "-D", f"{self.home}/data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c wal_level=logical -c fsync=off -c max_connections=20"
+        options = (f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c wal_level=logical "
+                   "-c fsync=off -c max_connections=20")
         self.command("pg_ctl", "-D", f"{self.home}/data", "-w", "-l", f"{self.home}/log", "-o", options, "start")
         self.session = subprocess.Popen(self.psql("-q"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

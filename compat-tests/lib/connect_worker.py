@@ -11,13 +11,14 @@ import urllib.request
 from broker import COMPAT, free_port, tail
 from checks import Wrong
 
-INTERNAL = ("configs", "offsets", "status")
+# What a worker's settings call them, and the ends of the topics' names.
+INTERNAL = {"config": "configs", "offset": "offsets", "status": "status"}
 
 
 class Worker:
     """`settings` are the worker's own, added to those that every worker here has."""
 
-    def __init__(self, number, bootstrap, group, scratch, settings=()):
+    def __init__(self, number, bootstrap, group, scratch, settings=None):
         self.number, self.process = number, None
         self.log = pathlib.Path(f"{scratch}/worker-{number}.log")
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -28,10 +29,9 @@ class Worker:
                  "plugin.discovery": "service_load", "offset.flush.interval.ms": 1000, "session.timeout.ms": 6000,
                  # Five minutes in which the tasks of a worker that is gone are nobody's.
                  "heartbeat.interval.ms": 1500, "scheduled.rebalance.max.delay.ms": 2000}
-        for topic in INTERNAL:
-            lines |= {f"{topic[:-1] if topic != 'status' else topic}.storage.topic": f"{group}-{topic}",
-                      f"{topic[:-1] if topic != 'status' else topic}.storage.replication.factor": 1}
-        lines |= dict(settings)
+        for kind, topic in INTERNAL.items():
+            lines |= {f"{kind}.storage.topic": f"{group}-{topic}", f"{kind}.storage.replication.factor": 1}
+        lines |= settings or {}
         self.properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
 
     def start(self):

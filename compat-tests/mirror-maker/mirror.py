@@ -3,108 +3,32 @@
     mirror.py [--seed N] [--kills N] [--exactly-once enabled|disabled]
 """
 import argparse
-import contextlib
 import os
 import pathlib
 import random
 import re
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 import wire
 from broker import COMPAT, Broker, free_port, tail
 from checks import Wrong, equal
+from clients import GROUP, ORDERS, QUIET, Billing, Orders, number_of
+from reading import read_to_end, scratch_folder
 from report import report
 
-GROUP, IDLE_GROUP = "billing", "reports"
-ORDERS, USERS = "orders", "users"
+IDLE_GROUP, USERS = "reports", "users"
 PARTITIONS = {ORDERS: 3, USERS: 2}
 CONFIGS = {ORDERS: {"retention.ms": "-1", "max.message.bytes": "2000000", "compression.type": "lz4"},
            USERS: {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.9"}}
-MIRRORS_OWN = {"heartbeats", "old.checkpoints.internal", *(f"mm2-{name}.old.internal" for name in ("offset-syncs", "configs", "offsets", "status"))}
-QUIET = {"log_level": 0, "reconnect.backoff.max.ms": 250}
+MIRRORS_OWN = {"heartbeats", "old.checkpoints.internal",
+               *(f"mm2-{name}.old.internal" for name in ("offset-syncs", "configs", "offsets", "status"))}
 # Deleted at the old cluster's begin, so that offsets cannot be the same in the new one.
 DELETED = 500
-
-
-class Orders(threading.Thread):
-    """Produces numbered orders to one cluster until it is stopped."""
-
-    def __init__(self, bootstrap, first):
-        super().__init__(daemon=True)
-        self.next, self.errors, self.stopping = first, [], threading.Event()
-        self.producer = Producer(QUIET | {"bootstrap.servers": bootstrap, "enable.idempotence": True, "message.timeout.ms": 0,
-                                          "partitioner": "murmur2_random"})
-
-    def run(self):
-        while not self.stopping.wait(0.02):
-            for _ in range(10):
-                self.send()
-        self.producer.flush(60)
-
-    def send(self):
-        number, self.next = self.next, self.next + 1
-        self.producer.produce(ORDERS, b"order %d" % number + b" of many" * (number % 50), b"customer %d" % (number % 97),
-                              headers=[("number", b"%d" % number), ("empty", b""), ("null", None)],
-                              timestamp=1_700_000_000_000 + number, on_delivery=self.delivered)
-        self.producer.poll(0)
-
-    def delivered(self, error, _):
-        if error:
-            self.errors.append(str(error))
-
-    def stop(self):
-        self.stopping.set()
-        if self.is_alive():
-            self.join()
-        if self.errors:
-            raise Wrong(f"{len(self.errors)} orders are not stored, the first: {self.errors[0]}")
-
-
-class Billing(threading.Thread):
-    """A consumer of the group at one cluster: it reads and commits until it is stopped."""
-
-    def __init__(self, bootstrap, group=GROUP):
-        super().__init__(daemon=True)
-        self.read, self.places, self.stopping = [], {}, threading.Event()
-        self.consumer = Consumer(QUIET | {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False,
-                                          "auto.offset.reset": "earliest", "session.timeout.ms": 6000})
-        self.consumer.subscribe([ORDERS])
-
-    def run(self):
-        while not self.stopping.is_set():
-            messages = [one for one in self.consumer.consume(200, timeout=0.1) if one.error() is None]
-            for message in messages:
-                self.read.append(number_of(message))
-                self.places[message.partition()] = number_of(message)
-            if messages:
-                self.commit()
-        self.consumer.close()
-
-    def commit(self):
-        while True:
-            try:
-                self.consumer.commit(asynchronous=False)
-                return
-            except KafkaException as error:
-                # The broker is away; nothing was read since.
-                if not error.args[0].retriable():
-                    raise
-
-    def stop(self):
-        self.stopping.set()
-        if self.is_alive():
-            self.join()
-
-
-def number_of(message):
-    return int(message.value().split(b" ", 2)[1])
 
 
 class Mirror:
@@ -256,7 +180,8 @@ class Run:
         self.compare_users()
         # As the page says.
         equal("topics of the old cluster", {ORDERS, USERS, "__consumer_offsets"}, set(dict(self.topics(self.old))))
-        equal("MirrorMaker's topics", MIRRORS_OWN, {name for name in dict(self.topics(self.new)) if not name.startswith("__")} - {ORDERS, USERS})
+        found = {name for name in dict(self.topics(self.new)) if not name.startswith("__")}
+        equal("MirrorMaker's topics", MIRRORS_OWN, found - {ORDERS, USERS})
 
     # Helpers
 
@@ -311,22 +236,10 @@ class Run:
 
     def read(self, broker, topic, with_offsets=False):
         """Per partition, all there is: (key, value, headers, timestamp), or (offset, number)."""
-        consumer = Consumer(QUIET | {"bootstrap.servers": broker.bootstrap, "group.id": "reader", "enable.auto.commit": False,
-                                     "auto.offset.reset": "earliest", "enable.partition.eof": True, "check.crcs": True})
-        consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS[topic])])
-        found, ended, deadline = [[] for _ in range(PARTITIONS[topic])], set(), time.monotonic() + 60
-        while len(ended) < PARTITIONS[topic]:
-            if time.monotonic() > deadline:
-                raise Wrong(f"{topic} is not read to its end within 60 s")
-            for message in consumer.consume(5_000, timeout=1):
-                if message.error() is None:
-                    found[message.partition()].append((message.offset(), number_of(message)) if with_offsets else
-                                                      (message.key(), message.value(), message.headers(), message.timestamp()))
-                elif message.error().code() == KafkaError._PARTITION_EOF:
-                    ended.add(message.partition())
-                elif not message.error().retriable():
-                    raise Wrong(f"reading {topic}: {message.error()}")
-        consumer.close()
+        found = [[] for _ in range(PARTITIONS[topic])]
+        for message in read_to_end(broker.bootstrap, [(topic, partition) for partition in range(PARTITIONS[topic])]):
+            found[message.partition()].append((message.offset(), number_of(message)) if with_offsets else
+                                              (message.key(), message.value(), message.headers(), message.timestamp()))
         return found
 
     def wait(self, what, condition, seconds=60):
@@ -358,12 +271,6 @@ class Run:
                 thread.stopping.set()
         self.old.kill()
         self.new.kill()
-
-
-def scratch_folder():
-    """SCRATCH keeps what the processes wrote."""
-    kept = os.environ.get("SCRATCH")
-    return contextlib.nullcontext(kept) if kept else tempfile.TemporaryDirectory()
 
 
 def main():

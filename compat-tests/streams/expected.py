@@ -1,8 +1,9 @@
 """The text, and what the application must make of it, computed without Kafka: Words.java says what that is."""
 import collections
 import re
-import subprocess
 from typing import NamedTuple
+
+import package_index
 
 LINE_MS = 50
 WINDOW_MS, NEAR_MS = 600_000, 300_000
@@ -11,7 +12,7 @@ PACKAGE = re.compile(r"(?:^|[,|]) *([a-z0-9][a-z0-9+.-]*)")
 
 
 class Line(NamedTuple):
-    name: str
+    package: str
     text: str
     timestamp: int
 
@@ -22,29 +23,14 @@ class Expected(NamedTuple):
     joined: collections.Counter
 
 
-def index():
-    return subprocess.run(["apt-cache", "dumpavail"], capture_output=True, check=True).stdout
-
-
 def read_text(count, start_ms):
-    """The package index up to the paragraph that has line `count`; each line is LINE_MS after the one before."""
-    data = index()
-    if len(data) < 10_000_000:
-        subprocess.run(["apt-get", "update", "-qq"], capture_output=True, check=True)
-        data = index()
-    lines, name = [], ""
-    for text in data.decode("utf-8", "replace").split("\n"):
-        if text.startswith("Package: "):
-            if len(lines) >= count:
-                break
-            name = text[len("Package: "):]
-        lines.append(Line(name, text, start_ms + len(lines) * LINE_MS))
-    return lines
+    """At least `count` lines of the package index, each LINE_MS after the one before."""
+    return [Line(package, text, start_ms + number * LINE_MS) for number, (package, text) in enumerate(package_index.read_lines(count))]
 
 
 def sections(lines):
     """Each package's section; what is there twice has the last, as a table has."""
-    return {line.name: line.text[len("Section: "):] for line in lines if line.text.startswith("Section: ")}
+    return {line.package: line.text[len("Section: "):] for line in lines if line.text.startswith("Section: ")}
 
 
 def compute(lines):
@@ -53,14 +39,14 @@ def compute(lines):
     versions = collections.defaultdict(list)
     for line in lines:
         counts.update(word.lower() for word in WORD.findall(line.text))
-        if line.name in section_of:
-            windows[f"{section_of[line.name]}@{line.timestamp // WINDOW_MS * WINDOW_MS}"] += 1
+        if line.package in section_of:
+            windows[f"{section_of[line.package]}@{line.timestamp // WINDOW_MS * WINDOW_MS}"] += 1
         if line.text.startswith("Version: "):
-            versions[line.name].append(line)
+            versions[line.package].append(line)
     for line in lines:
         if line.text.startswith("Depends: "):
             for dependency in PACKAGE.findall(line.text[len("Depends: "):]):
                 for other in versions[dependency]:
                     if abs(other.timestamp - line.timestamp) <= NEAR_MS:
-                        joined[dependency, f"{line.name} {other.text[len('Version: '):]}"] += 1
+                        joined[dependency, f"{line.package} {other.text[len('Version: '):]}"] += 1
     return Expected(counts, windows, joined)

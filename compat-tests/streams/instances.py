@@ -19,14 +19,15 @@ class Instance:
         self.began_at = self.log.stat().st_size
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", f"-Dorg.slf4j.simpleLogger.defaultLogLevel={os.environ.get('LOG_LEVEL', 'error')}",
-                 "-cp", os.environ["STREAMS_CLASSPATH"], "Words", *self.arguments], stdin=subprocess.PIPE, stdout=log, stderr=log)
+                ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1",
+                 f"-Dorg.slf4j.simpleLogger.defaultLogLevel={os.environ.get('LOG_LEVEL', 'error')}", "-cp",
+                 os.environ["STREAMS_CLASSPATH"], "Words", *self.arguments], stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     def said(self, word):
         """The lines of this life that begin with the word."""
         with open(self.log, encoding="utf-8", errors="replace") as log:
             log.seek(self.began_at)
-            return [line.strip() for line in log if line.startswith(word + " ")]
+            return [line.strip() for line in log if line.split(maxsplit=1)[:1] == [word]]
 
     def tasks(self):
         """(active, standby), as it said last."""
@@ -56,5 +57,5 @@ class Instance:
             self.kill()
             raise Wrong(f"instance {self.number} does not end: {self.last()}") from None
         self.process = None
-        if code or "closed" not in self.log.read_text(errors="replace").splitlines()[-1:]:
+        if code or not self.said("closed"):
             raise Wrong(f"instance {self.number} ended with {code}: {self.last()}")

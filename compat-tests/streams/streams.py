@@ -8,7 +8,6 @@ import collections
 import os
 import random
 import sys
-import tempfile
 import time
 
 from confluent_kafka import Producer
@@ -20,6 +19,7 @@ from broker import Broker
 from checks import Wrong, equal
 from instances import Instance
 from outputs import Outputs, read_committed
+from reading import scratch_folder
 from report import report
 
 PARTITIONS = 3
@@ -68,7 +68,7 @@ class Run:
         for number in range(self.rounds + 1):
             share = (number + 1) * len(self.lines) // (self.rounds + 1)
             for line in self.lines[fed:share]:
-                self.send(producer, "text", line.name, line.text, line.timestamp)
+                self.send(producer, "text", line.package, line.text, line.timestamp)
             fed = share
             if number < self.rounds:
                 self.disturb(number)
@@ -99,7 +99,7 @@ class Run:
             self.broker.start()
         self.final = read_committed(self.bootstrap, self.name, self.expected._fields, PARTITIONS)
         for name in self.final:
-            for partition, live in self.live.records[name].items():
+            for partition, live in self.live.records.by_name[name].items():
                 if live != self.final[name][partition]:
                     raise Wrong(f"{name}-{partition}: what was read as committed while it was written is not what is there now: "
                                 f"{first_difference(live, self.final[name][partition])}")
@@ -148,7 +148,8 @@ class Run:
         victim = self.rng.choice(self.instances)
         takeover = what == "instance" and self.rng.random() < 0.6
         print(f"round {number + 1}: kill -9 of {what}{'' if what == 'broker' else f' {victim.number}'} after "
-              f"{self.live.seen()['counts']} of {self.totals()['counts']} words{', the other takes over' if takeover else ''}", file=sys.stderr, flush=True)
+              f"{self.live.seen()['counts']} of {self.totals()['counts']} words{', the other takes over' if takeover else ''}",
+              file=sys.stderr, flush=True)
         if what != "instance":
             self.broker.kill()
         if what != "broker":
@@ -245,7 +246,7 @@ def main():
     parser.add_argument("--guarantee", default="exactly_once_v2")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         if options.scenario == "kill":
             print(f"seed {options.seed}", file=sys.stderr, flush=True)
             broker = Broker(f"{scratch}/data", f"{scratch}/broker.log")
