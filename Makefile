@@ -21,6 +21,7 @@ run: ## Build for release and start a broker on 127.0.0.1:9092, with its data in
 
 test: ## The whole suite: every crate, brokers over real sockets, and other people's clients.
 	.ci/setup cargo test --locked --workspace --no-fail-fast
+	.ci/setup cargo test --locked --quiet --manifest-path compat-tests/chaos/Cargo.toml
 	.ci/setup cargo build --locked --package tidewater-server
 	compat-tests/run --ci
 

@@ -1,0 +1,145 @@
+//! Those clients of the model that ask, delete, compact and belong to groups.
+
+use std::collections::BTreeMap;
+
+use kcheck::history::{End, Member, Op, Outcome};
+
+use crate::mutants::Mutant;
+use crate::world::{World, pause};
+
+/// Asks for ends of logs.
+pub(crate) async fn lister(world: &World, partitions: &[&str]) {
+    let process = world.process("lister");
+    while !world.over() {
+        let partition = partitions[world.below(partitions.len())];
+        let end = [End::Start, End::High, End::Stable][world.below(3)];
+        let invoke = world.tick();
+        pause().await;
+        let offset = answer(world, partition, end);
+        pause().await;
+        let (partition, offset) = (partition.to_owned(), Some(offset));
+        world.whole(
+            &process,
+            invoke,
+            Op::List {
+                partition,
+                end,
+                offset,
+            },
+        );
+    }
+}
+
+fn answer(world: &World, partition: &str, end: End) -> i64 {
+    let mut state = world.state();
+    let (start, next, stable) = (
+        state.logs[partition].start,
+        state.logs[partition].next,
+        state.stable(partition),
+    );
+    match end {
+        End::Start if start > 0 && state.broken(Mutant::StartFalls, 60) => 0,
+        End::Start => start,
+        End::High if state.broken(Mutant::EndBehind, 30) => (next - 2).max(0),
+        End::High => next,
+        End::Stable if state.broken(Mutant::StableFalls, 20) => stable / 2,
+        End::Stable if state.broken(Mutant::StableBehind, 20) => (stable - 20).max(0),
+        End::Stable => stable,
+    }
+}
+
+/// Deletes from the beginning of a log, a little at a time.
+pub(crate) async fn deleter(world: &World, partition: &str) {
+    let process = world.process("deleter");
+    while !world.over() {
+        for _ in 0..12 {
+            pause().await;
+        }
+        let before = {
+            let state = world.state();
+            let log = &state.logs[partition];
+            (log.start + 3).min(log.next)
+        };
+        let op = Op::Delete {
+            partition: partition.to_owned(),
+            before,
+        };
+        let begun = world.begin(&process, Outcome::Info, op);
+        pause().await;
+        let applied = world.percent(90);
+        if applied {
+            world.state().log(partition).start = before;
+        }
+        pause().await;
+        if applied && world.percent(80) {
+            world.amend(&begun, Outcome::Ok, true, &[]);
+        }
+    }
+}
+
+/// Compacts a log: of each key all but the last record goes, and in the end its tombstone.
+pub(crate) async fn cleaner(world: &World, partition: &str, delete_retention_us: u64) {
+    while !world.over() {
+        for _ in 0..12 {
+            pause().await;
+        }
+        let mut state = world.state();
+        let now = state.now;
+        let log = state.log(partition);
+        let last: BTreeMap<_, _> = log
+            .entries
+            .iter()
+            .map(|entry| (entry.record.key.clone(), entry.offset))
+            .collect();
+        let end = log.next - 2;
+        log.entries.retain(|entry| {
+            let is_last = last[&entry.record.key] == entry.offset;
+            let old = now - entry.written > delete_retention_us;
+            entry.offset >= end || is_last && !(entry.record.tombstone && old)
+        });
+    }
+}
+
+/// A member of a group of the classic protocol, that commits outside transactions.
+pub(crate) async fn member(world: &World, name: &str) {
+    let process = world.process("member");
+    while !world.over() {
+        let invoke = world.tick();
+        pause().await;
+        let epoch = {
+            let mut state = world.state();
+            state.generation += 1;
+            state.generation
+        };
+        pause().await;
+        let member = Member {
+            group: "plain".to_owned(),
+            id: name.to_owned(),
+            epoch,
+            own: false,
+        };
+        let partitions = vec!["in-0".to_owned()];
+        world.whole(
+            &process,
+            invoke,
+            Op::Join {
+                member: member.clone(),
+                partitions,
+            },
+        );
+        for _ in 0..1 + world.below(6) {
+            let offsets = BTreeMap::from([("in-0".to_owned(), 0)]);
+            let op = Op::Commit {
+                member: member.clone(),
+                offsets,
+            };
+            let begun = world.begin(&process, Outcome::Info, op);
+            pause().await;
+            let current = world.state().generation == epoch;
+            let taken = current || world.broken(Mutant::MemberNotFenced, 100);
+            pause().await;
+            let outcome = if taken { Outcome::Ok } else { Outcome::Fail };
+            world.amend(&begun, outcome, true, &[]);
+        }
+    }
+}
