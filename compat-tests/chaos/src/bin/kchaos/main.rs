@@ -1,1 +1,60 @@
-fn main() {}
+//! kchaos: clients that write down what they do, and the one that kills them.
+//!
+//! ```text
+//! kchaos storm --broker-command CMD --dir DIR …    everything: broker, clients, kills, the last look, the verdict
+//! kchaos topic | produce | consume | txn | chain | scan …    one part of it, a process each
+//! ```
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the rule is the broker's, whose clock is injected; this is another program"
+)]
+
+mod chain;
+mod consume;
+mod flags;
+mod journal;
+mod payload;
+mod produce;
+mod raw;
+mod records;
+mod requests;
+mod scan;
+mod storm;
+mod txn;
+
+use std::env;
+use std::process::ExitCode;
+
+use crate::flags::Flags;
+
+fn main() -> ExitCode {
+    let mut args = env::args().skip(1);
+    let word = args.next().unwrap_or_default();
+    match Flags::parse(args).and_then(|flags| run(&word, flags)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("kchaos {word}: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(word: &str, flags: Flags) -> anyhow::Result<ExitCode> {
+    if word == "chain" {
+        return chain::run(&flags);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match word {
+            "topic" => requests::topic(&flags).await,
+            "produce" => produce::run(&flags).await,
+            "consume" => consume::run(&flags).await,
+            "txn" => txn::run(&flags).await,
+            "scan" => scan::run(&flags).await,
+            "storm" => storm::run(&flags).await,
+            _ => anyhow::bail!("storm, topic, produce, consume, txn, chain or scan"),
+        }
+    })
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# suite: load
+# run.sh [--broker tidewater|apache-kafka] [--minutes M] [--records N] [--instances N] [--seed S] [--acks A] [--raw N] [--keep]
+# The chain under kill -9 of its instances and of the broker, and the checker over what everybody saw.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+source "$here/../lib/common.sh"
+source "$here/../lib/broker.sh"
+source "$here/lib.sh"
+
+export BROKER=${BROKER:-tidewater}
+minutes=2 records=100000 instances=4 seed= acks=-1 raw=2 keep=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --broker) BROKER=$2; shift ;;
+    --minutes) minutes=$2; shift ;;
+    --records) records=$2; shift ;;
+    --instances) instances=$2; shift ;;
+    --seed) seed=$2; shift ;;
+    --acks) acks=${2/all/-1}; shift ;;
+    --raw) raw=$2; shift ;;
+    --keep) keep=yes ;;
+    *) sed -n '3,4s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  esac
+  shift
+done
+kchaos=$(chaos_program kchaos) || exit 1
+if [ "$BROKER" = tidewater ]; then
+  [ -x "$(tidewater_bin)" ] || die "no broker to test: build tidewater, or name one in TIDEWATER_BIN"
+else
+  maven_libs "$compat/apache-kafka" > /dev/null
+fi
+
+seed=${seed:-$((RANDOM * 32768 + RANDOM))}
+scratch=$(mktemp -d)
+export BROKER_SET="group.min.session.timeout.ms=1000 group.initial.rebalance.delay.ms=0 ${BROKER_SET:-}"
+echo "$BROKER, seed $seed: $minutes minutes, $records records, $instances instances, acks $acks"
+"$kchaos" storm --broker-command "$here/broker.sh" --dir "$scratch" --port "$(free_port)" --seed "$seed" --minutes "$minutes" \
+  --records "$records" --instances "$instances" --acks "$acks" --raw "$raw"
+verdict=$?
+if [ "$verdict" = 0 ] && [ -z "$keep" ]; then
+  rm -rf "$scratch"
+  echo "1 passed, 0 failed, 0 skipped"
+else
+  echo "histories and logs: $scratch"
+  [ "$verdict" = 0 ] || echo "FAIL storm: seed $seed"
+fi
+exit "$verdict"
