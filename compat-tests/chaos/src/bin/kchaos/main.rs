@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! kchaos storm --broker-command CMD --dir DIR …    everything: broker, clients, kills, the last look, the verdict
-//! kchaos topic | produce | consume | txn | chain | scan …    one part of it, a process each
+//! kchaos topic | leader | produce | consume | txn | chain | scan …    one part of it, a process each
 //! ```
 #![allow(
     clippy::disallowed_methods,
@@ -49,12 +49,13 @@ fn run(word: &str, flags: Flags) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match word {
             "topic" => requests::topic(&flags).await,
+            "leader" => requests::who_leads(&flags).await,
             "produce" => produce::run(&flags).await,
             "consume" => consume::run(&flags).await,
             "txn" => txn::run(&flags).await,
             "scan" => scan::run(&flags).await,
             "storm" => storm::run(&flags).await,
-            _ => anyhow::bail!("storm, topic, produce, consume, txn, chain or scan"),
+            _ => anyhow::bail!("storm, topic, leader, produce, consume, txn, chain or scan"),
         }
     })
 }

@@ -98,6 +98,8 @@ pub(crate) struct Raw {
     connections: HashMap<String, Connection<TcpStream>>,
     /// (topic, partition) → address.
     pub(crate) leaders: HashMap<(String, i32), String>,
+    /// (topic, partition) → how many replicas are in sync.
+    pub(crate) in_sync: HashMap<(String, i32), usize>,
     /// (kind, key) → address.
     pub(crate) coordinators: HashMap<(i8, String), String>,
 }
@@ -109,6 +111,7 @@ impl Raw {
             client_id: client_id.to_owned(),
             connections: HashMap::new(),
             leaders: HashMap::new(),
+            in_sync: HashMap::new(),
             coordinators: HashMap::new(),
         }
     }

@@ -65,6 +65,7 @@ pub(crate) struct NewTopic<'a> {
 /// Makes it, or finds it there, and waits until every partition has a leader: at most a minute.
 pub(crate) async fn create(raw: &mut Raw, new: &NewTopic<'_>) -> Answer<()> {
     const TOPIC_ALREADY_EXISTS: i16 = 36;
+    const INVALID_REPLICATION_FACTOR: i16 = 38;
     let configs = new
         .configs
         .split(',')
@@ -90,10 +91,12 @@ pub(crate) async fn create(raw: &mut Raw, new: &NewTopic<'_>) -> Answer<()> {
             .first()
             .ok_or_else(|| missing("topic"))?
             .error_code;
-        if code == TOPIC_ALREADY_EXISTS {
-            Ok(())
-        } else {
-            checked(code)
+        match code {
+            TOPIC_ALREADY_EXISTS => Ok(()),
+            INVALID_REPLICATION_FACTOR => {
+                Err(Failure::NotSent("the brokers are not all there yet".to_owned()))
+            }
+            code => checked(code),
         }
     });
     made.await.0?;
@@ -104,6 +107,22 @@ pub(crate) async fn create(raw: &mut Raw, new: &NewTopic<'_>) -> Answer<()> {
         led.await.0?;
     }
     Ok(())
+}
+
+/// `kchaos leader --bootstrap … --topic … --partition N [--in-sync N]` prints the leader's address, once so many replicas are in sync.
+pub(crate) async fn who_leads(flags: &Flags) -> Result<ExitCode> {
+    let mut raw = Raw::new(flags.text("bootstrap")?, "leader");
+    let place = (flags.text("topic")?.to_owned(), flags.get("partition")?);
+    let wanted = flags.or("in-sync", 1)?;
+    let ask = async |raw: &mut Raw| {
+        let address = leader(raw, &place.0, place.1).await?;
+        match raw.in_sync.get(&place) {
+            Some(count) if *count >= wanted => Ok(address),
+            count => Err(Failure::NotSent(format!("{count:?} replicas are in sync"))),
+        }
+    };
+    println!("{}", persist(&mut raw, now_us() + 60_000_000, ask).await.0?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The address of the partition's leader.
@@ -141,8 +160,9 @@ async fn metadata(raw: &mut Raw, topic: &str) -> Answer<()> {
         };
         let brokers: BTreeMap<_, _> = answer.brokers.iter().map(address).collect();
         for found in answer.topics.iter().flat_map(|topic| &topic.partitions) {
+            let place = (topic.to_owned(), found.partition_index);
+            raw.in_sync.insert(place.clone(), found.isr_nodes.len());
             if let Some(address) = brokers.get(&found.leader_id) {
-                let place = (topic.to_owned(), found.partition_index);
                 raw.leaders.insert(place, address.clone());
             }
         }
