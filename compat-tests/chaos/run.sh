@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # suite: load
-# run.sh [--broker tidewater|apache-kafka] [--minutes M] [--records N] [--instances N] [--seed S] [--acks A] [--raw N] [--keep]
+# timeout: 1500
+# run.sh [--broker tidewater|apache-kafka] [--minutes M] [--records N] [--instances N] [--seed S] [--acks A]
+#   [--raw N] [--rivals N] [--protocol classic|consumer] [--gap-ms N] [--keep]
 # The chain under kill -9 of its instances and of the broker, and the checker over what everybody saw.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,7 +11,7 @@ source "$here/../lib/broker.sh"
 source "$here/lib.sh"
 
 export BROKER=${BROKER:-tidewater}
-minutes=2 records=100000 instances=4 seed= acks=-1 raw=2 keep=
+minutes=2 records=100000 instances=4 seed= acks=-1 keep= flags=()
 while [ $# -gt 0 ]; do
   case $1 in
     --broker) BROKER=$2; shift ;;
@@ -18,9 +20,9 @@ while [ $# -gt 0 ]; do
     --instances) instances=$2; shift ;;
     --seed) seed=$2; shift ;;
     --acks) acks=${2/all/-1}; shift ;;
-    --raw) raw=$2; shift ;;
+    --raw | --rivals | --protocol | --gap-ms) flags+=("$1" "$2"); shift ;;
     --keep) keep=yes ;;
-    *) sed -n '3,4s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '4,6s/^# \{0,1\}//p' "$0"; exit 2 ;;
   esac
   shift
 done
@@ -33,16 +35,20 @@ fi
 
 seed=${seed:-$((RANDOM * 32768 + RANDOM))}
 scratch=$(mktemp -d)
+echo "client kchaos (wire; rdkafka 0.39.0, librdkafka 2.12.1)"
 export BROKER_SET="group.min.session.timeout.ms=1000 group.initial.rebalance.delay.ms=0 ${BROKER_SET:-}"
 echo "$BROKER, seed $seed: $minutes minutes, $records records, $instances instances, acks $acks"
 "$kchaos" storm --broker-command "$here/broker.sh" --dir "$scratch" --port "$(free_port)" --seed "$seed" --minutes "$minutes" \
-  --records "$records" --instances "$instances" --acks "$acks" --raw "$raw"
+  --records "$records" --instances "$instances" --acks "$acks" "${flags[@]}"
 verdict=$?
 if [ "$verdict" = 0 ] && [ -z "$keep" ]; then
   rm -rf "$scratch"
-  echo "1 passed, 0 failed, 0 skipped"
 else
   echo "histories and logs: $scratch"
-  [ "$verdict" = 0 ] || echo "FAIL storm: seed $seed"
+fi
+if [ "$verdict" = 0 ]; then
+  printf 'ok storm\n1 passed, 0 failed, 0 skipped\n'
+else
+  printf 'FAIL storm: seed %s\n0 passed, 1 failed, 0 skipped\n' "$seed"
 fi
 exit "$verdict"

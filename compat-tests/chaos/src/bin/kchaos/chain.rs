@@ -69,7 +69,7 @@ struct Instance {
     sequence: u32,
 }
 
-/// `--bootstrap --history --name --id --group --input --output --outputs --writer [--batch 300]`. Goes on until it is killed; ends
+/// `--bootstrap --history --name --id --group --input --output --outputs --writer [--batch 300] [--protocol classic|consumer]`. Goes on until it is killed; ends
 /// with exit code 3 when only a new start can help, as after a fatal error of the producer.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let mut instance = Instance::new(flags)?;
@@ -98,15 +98,20 @@ impl Instance {
             }
             anyhow::Ok(config)
         };
-        let consumer = client(&[
+        let mut consumer = client(&[
             ("group.id", group),
             ("isolation.level", "read_committed"),
             ("enable.auto.commit", "false"),
             ("auto.offset.reset", "earliest"),
-            ("session.timeout.ms", "3000"),
-            ("heartbeat.interval.ms", "500"),
             ("fetch.wait.max.ms", "50"),
         ])?;
+        match flags.or("protocol", "classic".to_owned())?.as_str() {
+            // The broker says how long its sessions are.
+            "consumer" => consumer.set("group.protocol", "consumer"),
+            _ => consumer
+                .set("session.timeout.ms", "3000")
+                .set("heartbeat.interval.ms", "500"),
+        };
         let producer = client(&[
             ("transactional.id", flags.text("id")?),
             ("transaction.timeout.ms", "15000"),

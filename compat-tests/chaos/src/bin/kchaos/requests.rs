@@ -93,9 +93,9 @@ pub(crate) async fn create(raw: &mut Raw, new: &NewTopic<'_>) -> Answer<()> {
             .error_code;
         match code {
             TOPIC_ALREADY_EXISTS => Ok(()),
-            INVALID_REPLICATION_FACTOR => {
-                Err(Failure::NotSent("the brokers are not all there yet".to_owned()))
-            }
+            INVALID_REPLICATION_FACTOR => Err(Failure::NotSent(
+                "the brokers are not all there yet".to_owned(),
+            )),
             code => checked(code),
         }
     });

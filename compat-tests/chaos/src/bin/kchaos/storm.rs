@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::Range;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
@@ -62,7 +63,8 @@ struct Storm {
     restarts: u32,
 }
 
-/// `--broker-command --dir --port --seed --minutes --records --instances [--acks -1] [--raw 2] [--gap-ms 4000] [--broker-share 25]`
+/// `--broker-command --dir --port --seed --minutes --records --instances [--acks -1] [--raw 2] [--rivals 2] [--protocol classic] [--gap-ms 4000]
+/// [--broker-share 25]`
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
     let mut storm = Storm {
         dir: flags.text("dir")?.to_owned(),
@@ -198,25 +200,21 @@ impl Storm {
                     ("input", INPUT.to_owned()),
                     ("output", OUTPUT.to_owned()),
                     ("outputs", PARTITIONS.to_string()),
+                    ("protocol", flags.or("protocol", "classic".to_owned())?),
                 ],
             );
         }
         for number in 0..flags.or("raw", 2)? {
-            self.add(
-                "txn",
-                format!("raw-{number}"),
-                false,
-                vec![
-                    ("id", format!("raw-{number}")),
-                    ("group", format!("raw-{number}")),
-                    ("input", INPUT.to_owned()),
-                    ("from", (2 * number).to_string()),
-                    ("to", (2 * number + 2).to_string()),
-                    ("output", RAW_OUTPUT.to_owned()),
-                    ("outputs", (PARTITIONS / 2).to_string()),
-                    ("flow", (1 + number % 2).to_string()),
-                ],
+            self.add_txn(
+                &format!("raw-{number}"),
+                &format!("raw-{number}"),
+                2 * number,
+                number,
             );
+        }
+        // They fence each other all the time.
+        for number in 0..flags.or("rivals", 2)? {
+            self.add_txn(&format!("rival-{number}"), "rival", PARTITIONS - 2, number);
         }
         for isolation in ["committed", "uncommitted"] {
             let flags = vec![
@@ -246,6 +244,21 @@ impl Storm {
             child: None,
             ends,
         });
+    }
+
+    /// A client that does its transactions by hand, with two partitions of the input to process.
+    fn add_txn(&mut self, name: &str, id: &str, from: i32, number: i32) {
+        let flags = vec![
+            ("id", id.to_owned()),
+            ("group", id.to_owned()),
+            ("input", INPUT.to_owned()),
+            ("from", from.to_string()),
+            ("to", (from + 2).to_string()),
+            ("output", RAW_OUTPUT.to_owned()),
+            ("outputs", (PARTITIONS / 2).to_string()),
+            ("flow", (1 + number % 2).to_string()),
+        ];
+        self.add("txn", name.to_owned(), false, flags);
     }
 
     /// Each start is a process of its own in the history, and a writer of its own.
@@ -370,19 +383,19 @@ impl Storm {
     }
 
     /// The groups, and the partitions each has to process.
-    fn groups(&self) -> Vec<(String, std::ops::Range<i32>)> {
-        let mut groups = vec![(GROUP.to_owned(), 0..PARTITIONS)];
-        let raw = self
-            .clients
-            .iter()
-            .filter(|client| client.word == "txn")
-            .enumerate();
-        groups.extend(raw.map(|(number, client)| {
-            (
-                client.name.clone(),
-                2 * number as i32..2 * number as i32 + 2,
-            )
-        }));
+    fn groups(&self) -> BTreeMap<String, Range<i32>> {
+        let mut groups = BTreeMap::new();
+        for client in &self.clients {
+            let flag = |wanted: &str| {
+                let flag = client.flags.iter().find(|(name, _)| *name == wanted);
+                flag.map(|(_, value)| value.as_str())
+            };
+            let number = |name| flag(name).and_then(|text| text.parse().ok());
+            let partitions = number("from").unwrap_or(0)..number("to").unwrap_or(PARTITIONS);
+            if let Some(group) = flag("group") {
+                groups.insert(group.to_owned(), partitions);
+            }
+        }
         groups
     }
 
@@ -420,7 +433,7 @@ impl Storm {
         for partition in 0..PARTITIONS / 2 {
             scan::scan(raw, &mut journal, (RAW_OUTPUT, partition)).await?;
         }
-        for (group, _) in self.groups() {
+        for group in self.groups().into_keys() {
             scan::offsets(raw, &mut journal, &group, (INPUT, PARTITIONS)).await?;
         }
         let made: u32 = sources.values().sum();
@@ -429,6 +442,9 @@ impl Storm {
             .filter(|value| !sources.contains_key(value))
             .count();
         let twice = sources.values().filter(|count| **count > 1).count();
+        if !self.clients.iter().any(|client| client.word == "chain") {
+            return Ok(true);
+        }
         println!(
             "the chain: {} records in, {made} out; {missing} missing, {twice} more than once",
             inputs.len()

@@ -75,7 +75,8 @@ pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
         client.journal.rename(&format!("{name}.{session}"));
         if let Err(failure) = client.session().await? {
             eprintln!("{name}.{session}: {failure}");
-            sleep(Duration::from_millis(200)).await;
+            // Rivals do not do it in step.
+            sleep(Duration::from_micros(200_000 + now_us() % 500_000)).await;
         }
     }
     Ok(ExitCode::SUCCESS)
