@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use kcheck::history::{Op, Outcome, Record, Records, Value};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{DeliveryResult, Message, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
@@ -67,9 +67,11 @@ struct Instance {
     batch: usize,
     writer: u32,
     sequence: u32,
+    /// Commits its offsets after the transaction and not in it: what the checker must find.
+    sloppy: bool,
 }
 
-/// `--bootstrap --history --name --id --group --input --output --outputs --writer [--batch 300] [--protocol classic|consumer]`. Goes on until it is killed; ends
+/// `--bootstrap --history --name --id --group --input --output --outputs --writer [--batch 300] [--protocol classic|consumer] [--sloppy true]`. Goes on until it is killed; ends
 /// with exit code 3 when only a new start can help, as after a fatal error of the producer.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let mut instance = Instance::new(flags)?;
@@ -131,6 +133,7 @@ impl Instance {
             batch: flags.or("batch", 300)?,
             writer: flags.get("writer")?,
             sequence: 0,
+            sloppy: flags.or("sloppy", false)?,
         })
     }
 
@@ -232,7 +235,13 @@ impl Instance {
         // Whatever this fails with, the commit may have been decided: only a new session can know.
         patiently(|| self.producer.commit_transaction(TIMEOUT)).context("commit")?;
         let told = self.told(&sends);
-        self.journal.end(begun, Outcome::Ok, told)
+        self.journal.end(begun, Outcome::Ok, told)?;
+        if self.sloppy {
+            thread::sleep(Duration::from_millis(100));
+            // Refused if the group has gone on without this instance.
+            let _ = self.consumer.commit(&offsets(&next)?, CommitMode::Sync);
+        }
+        Ok(())
     }
 
     fn planned(&self, sends: &BTreeMap<i32, Vec<(Value, Value)>>) -> Records {
@@ -279,10 +288,10 @@ impl Instance {
             }
         }
         self.producer.flush(TIMEOUT).context("flush")?;
-        let mut offsets = TopicPartitionList::new();
-        for ((topic, partition), offset) in next {
-            offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+        if self.sloppy {
+            return Ok(());
         }
+        let offsets = offsets(next)?;
         let group = self
             .consumer
             .group_metadata()
@@ -325,6 +334,14 @@ impl Instance {
             .whole(now_us(), Op::Assign { partitions: None })?;
         self.rewind()
     }
+}
+
+fn offsets(next: &BTreeMap<(&str, i32), i64>) -> Result<TopicPartitionList> {
+    let mut offsets = TopicPartitionList::new();
+    for ((topic, partition), offset) in next {
+        offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+    }
+    Ok(offsets)
 }
 
 /// Repeats what librdkafka calls retriable, and what timed out, for a minute.

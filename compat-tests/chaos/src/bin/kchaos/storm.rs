@@ -63,8 +63,8 @@ struct Storm {
     restarts: u32,
 }
 
-/// `--broker-command --dir --port --seed --minutes --records --instances [--acks -1] [--raw 2] [--rivals 2] [--protocol classic] [--gap-ms 4000]
-/// [--broker-share 25]`
+/// `--broker-command --dir --port --seed --minutes --records --instances [--acks -1] [--raw 2] [--rivals 2] [--protocol classic] [--sloppy false]
+/// [--gap-ms 4000] [--broker-share 25]`
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
     let mut storm = Storm {
         dir: flags.text("dir")?.to_owned(),
@@ -104,7 +104,7 @@ impl Storm {
             requests::create(&mut raw, &new).await.context(name)?;
         }
         let end_us = now_us() + (flags.get::<f64>("minutes")? * 60e6) as u64;
-        self.start_clients(flags, end_us).await?;
+        self.start_clients(flags)?;
         self.kill_until(end_us, flags).await?;
         println!(
             "{} s of kills are over: waiting for rest",
@@ -166,14 +166,14 @@ impl Storm {
         }
     }
 
-    async fn start_clients(&mut self, flags: &Flags, end_us: u64) -> Result<()> {
+    fn start_clients(&mut self, flags: &Flags) -> Result<()> {
         let (records, minutes) = (flags.get::<u64>("records")?, flags.get::<f64>("minutes")?);
         let topics = format!(
             "{INPUT}:{PARTITIONS},{OUTPUT}:{PARTITIONS},{RAW_OUTPUT}:{}",
             PARTITIONS / 2
         );
         for number in 0..2 {
-            // All is sent in four fifths of the time, so that the last fifth is for what was held up.
+            // All is sent in four fifths of the time; the last fifth, and the rest, are for what was held up.
             let rate = (records as f64 / 2.0 / (minutes * 48.0)).ceil().max(1.0);
             self.add(
                 "produce",
@@ -185,7 +185,6 @@ impl Storm {
                     ("records", (records / 2).to_string()),
                     ("rate", rate.to_string()),
                     ("acks", flags.or("acks", -1)?.to_string()),
-                    ("until", end_us.to_string()),
                 ],
             );
         }
@@ -201,6 +200,7 @@ impl Storm {
                     ("output", OUTPUT.to_owned()),
                     ("outputs", PARTITIONS.to_string()),
                     ("protocol", flags.or("protocol", "classic".to_owned())?),
+                    ("sloppy", flags.or("sloppy", false)?.to_string()),
                 ],
             );
         }
@@ -296,9 +296,6 @@ impl Storm {
     async fn kill_until(&mut self, end_us: u64, flags: &Flags) -> Result<()> {
         let mut rng = Rng(flags.get("seed")?);
         let (gap_ms, broker_share) = (flags.or("gap-ms", 4_000)?, flags.or("broker-share", 25)?);
-        let victims: Vec<usize> = (0..self.clients.len())
-            .filter(|index| matches!(self.clients[*index].word, "chain" | "txn"))
-            .collect();
         loop {
             let next_us = now_us() + (gap_ms / 4 + rng.below(gap_ms * 3 / 2)) * 1_000;
             while now_us() < next_us.min(end_us) {
@@ -308,6 +305,11 @@ impl Storm {
             if now_us() >= end_us {
                 return Ok(());
             }
+            // Instances of the chain twice as often as those that do it by hand.
+            let word = if rng.below(3) < 2 { "chain" } else { "txn" };
+            let victims: Vec<usize> = (0..self.clients.len())
+                .filter(|index| self.clients[*index].word == word)
+                .collect();
             if rng.below(100) < broker_share || victims.is_empty() {
                 *self.kills.entry("broker").or_default() += 1;
                 if let Some(mut broker) = self.broker.take() {
@@ -315,8 +317,8 @@ impl Storm {
                 }
                 self.start_broker().await?;
             } else {
+                *self.kills.entry(word).or_default() += 1;
                 let victim = victims[rng.below(victims.len() as u64) as usize];
-                *self.kills.entry(self.clients[victim].word).or_default() += 1;
                 self.clients[victim].kill().await;
                 self.start(victim)?;
             }
