@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{DeliveryResult, Message, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::{ClientContext, TopicPartitionList};
 
 use crate::flags::Flags;
@@ -24,17 +23,38 @@ use crate::payload;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Notices that partitions came or went: what was read before is not this instance's any more.
+/// (topic, partition)
+type Place = (String, i32);
+
+/// Notices that partitions came or went: what was read of those that went is not this instance's any more, and those that came
+/// start at what is committed.
 #[derive(Default)]
 struct Assignment {
-    changed: AtomicBool,
+    changes: Mutex<Changes>,
+}
+
+#[derive(Default)]
+struct Changes {
+    came: Vec<Place>,
+    went: Vec<Place>,
 }
 
 impl ClientContext for Assignment {}
 
 impl ConsumerContext for Assignment {
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {
-        self.changed.store(true, Ordering::SeqCst);
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Ok(mut changes) = self.changes.lock() else {
+            return;
+        };
+        let places = |list: &TopicPartitionList| -> Vec<Place> {
+            let place = |at: &TopicPartitionListElem<'_>| (at.topic().to_owned(), at.partition());
+            list.elements().iter().map(place).collect()
+        };
+        match rebalance {
+            Rebalance::Assign(list) => changes.came.extend(places(list)),
+            Rebalance::Revoke(list) => changes.went.extend(places(list)),
+            Rebalance::Error(_) => {}
+        }
     }
 }
 
@@ -152,53 +172,43 @@ impl Instance {
         }
     }
 
-    /// Some records of one assignment; a change of it makes those read before somebody else's.
+    /// Some records of partitions that are this instance's when it returns.
     fn read(&mut self) -> Result<Vec<OwnedMessage>> {
-        let mut read = Vec::new();
+        let mut read: Vec<OwnedMessage> = Vec::new();
         let end_us = now_us() + 100_000;
         while read.len() < self.batch && now_us() < end_us {
-            match self.consumer.poll(until(end_us)) {
-                Some(Ok(message)) => read.push(message.detach()),
+            let polled = self.consumer.poll(until(end_us));
+            let message = match polled {
+                Some(Ok(message)) => Some(message.detach()),
                 // librdkafka goes on by itself, or says that it cannot.
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => bail!("consumer: {code}"),
-                Some(Err(_)) | None => {}
-            }
-            if self
+                Some(Err(_)) | None => None,
+            };
+            // Whatever changed did so before this message: librdkafka drops what it had of partitions that went.
+            let changes = self
                 .consumer
                 .context()
-                .changed
-                .swap(false, Ordering::SeqCst)
-            {
-                // A message that came with the change may be of either assignment: with the eager protocol all are read again
-                // from the committed offset, unless they are of the new one, and then they are the first.
-                read.clear();
-                self.journal
-                    .whole(now_us(), Op::Assign { partitions: None })?;
-                self.rewind()?;
+                .changes
+                .lock()
+                .map(|mut changes| std::mem::take(&mut *changes));
+            let changes = changes.unwrap_or_default();
+            read.retain(|message| {
+                let is = |(topic, partition): &Place| {
+                    topic == message.topic() && *partition == message.partition()
+                };
+                !changes.went.iter().any(is)
+            });
+            let places = changes.went.iter().chain(&changes.came);
+            let partitions: Vec<String> = places
+                .map(|(topic, partition)| format!("{topic}-{partition}"))
+                .collect();
+            if !partitions.is_empty() {
+                let partitions = Some(partitions);
+                self.journal.whole(now_us(), Op::Assign { partitions })?;
             }
+            read.extend(message);
         }
         Ok(read)
-    }
-
-    /// Goes back to what is committed, so that nothing that was dropped is missed.
-    fn rewind(&self) -> Result<()> {
-        let assigned = self.consumer.assignment()?;
-        if assigned.count() == 0 {
-            return Ok(());
-        }
-        let committed = patiently(|| self.consumer.committed_offsets(assigned.clone(), TIMEOUT));
-        for at in committed.context("committed offsets")?.elements() {
-            let offset = match at.offset() {
-                Offset::Offset(offset) => Offset::Offset(offset),
-                _ => Offset::Beginning,
-            };
-            patiently(|| {
-                self.consumer
-                    .seek(at.topic(), at.partition(), offset, TIMEOUT)
-            })
-            .context("seek")?;
-        }
-        Ok(())
     }
 
     fn transaction(&mut self, read: &[OwnedMessage]) -> Result<()> {
@@ -229,7 +239,7 @@ impl Instance {
         let begun = self.journal.begin(Outcome::Fail, op)?;
         self.producer.begin_transaction()?;
         if let Err(error) = self.write(&sends, &next) {
-            return self.abort(begun, error);
+            return self.abort(begun, read, &error);
         }
         self.journal.amend(begun, Outcome::Info)?;
         // Whatever this fails with, the commit may have been decided: only a new session can know.
@@ -326,13 +336,35 @@ impl Instance {
     }
 
     /// Surely without effect, for its end was never asked for; what it read is read again.
-    fn abort(&mut self, begun: Begun, because: anyhow::Error) -> Result<()> {
+    fn abort(
+        &mut self,
+        begun: Begun,
+        read: &[OwnedMessage],
+        because: &anyhow::Error,
+    ) -> Result<()> {
         eprintln!("{}: aborting: {because:#}", self.id);
         patiently(|| self.producer.abort_transaction(TIMEOUT)).context("abort")?;
         self.journal.end(begun, Outcome::Fail, Told::new())?;
         self.journal
             .whole(now_us(), Op::Assign { partitions: None })?;
-        self.rewind()
+        let mut first: BTreeMap<(&str, i32), i64> = BTreeMap::new();
+        for message in read {
+            first
+                .entry((message.topic(), message.partition()))
+                .or_insert(message.offset());
+        }
+        let assigned = self.consumer.assignment()?;
+        for ((topic, partition), offset) in first {
+            // Those that went meanwhile are read again by whoever has them.
+            if assigned.find_partition(topic, partition).is_some() {
+                let seek = || {
+                    self.consumer
+                        .seek(topic, partition, Offset::Offset(offset), TIMEOUT)
+                };
+                patiently(seek).context("seek")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -344,13 +376,12 @@ fn offsets(next: &BTreeMap<(&str, i32), i64>) -> Result<TopicPartitionList> {
     Ok(offsets)
 }
 
-/// Repeats what librdkafka calls retriable, and what timed out, for a minute.
+/// Repeats what librdkafka calls retriable for a minute.
 fn patiently<T>(mut attempt: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
     let end_us = now_us() + 60_000_000;
     loop {
         match attempt() {
             Err(KafkaError::Transaction(error)) if error.is_retriable() && now_us() < end_us => {}
-            Err(KafkaError::OffsetFetch(_) | KafkaError::Seek(_)) if now_us() < end_us => {}
             done => return done,
         }
         thread::sleep(Duration::from_millis(50));

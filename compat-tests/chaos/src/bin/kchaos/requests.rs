@@ -137,7 +137,8 @@ pub(crate) async fn leader(raw: &mut Raw, topic: &str, partition: i32) -> Answer
     leader.ok_or_else(|| Failure::NotSent(format!("error code {LEADER_NOT_AVAILABLE}")))
 }
 
-async fn metadata(raw: &mut Raw, topic: &str) -> Answer<()> {
+/// Learns who leads the topic's partitions, from any broker that answers.
+pub(crate) async fn metadata(raw: &mut Raw, topic: &str) -> Answer<()> {
     let asked = MetadataRequestTopic::default().with_name(Some(text(topic).into()));
     let request = MetadataRequest::default()
         .with_topics(Some(vec![asked]))

@@ -148,13 +148,7 @@ impl Storm {
         self.broker = Some(child);
         let mut raw = Raw::new(&self.bootstrap(), "ready");
         let end_us = now_us() + 90_000_000;
-        // Any answer will do.
-        let ask = async |raw: &mut Raw| requests::list(raw, "ready", 0, End::High).await;
-        loop {
-            match ask(&mut raw).await {
-                Err(crate::raw::Failure::NotSent(reason)) if !reason.contains("error code") => {}
-                _ => return Ok(()),
-            }
+        while requests::metadata(&mut raw, INPUT).await.is_err() {
             let ended = self
                 .broker
                 .as_mut()
@@ -164,6 +158,7 @@ impl Storm {
             }
             sleep(Duration::from_millis(20)).await;
         }
+        Ok(())
     }
 
     fn start_clients(&mut self, flags: &Flags) -> Result<()> {
