@@ -60,8 +60,8 @@ pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
             if !producing.send(producer, &mut sequences).await? {
                 break;
             }
-            if rate > 0 {
-                let due_us = u64::from(producing.sequence) * 1_000_000 / rate;
+            let sent_us = u64::from(producing.sequence) * 1_000_000;
+            if let Some(due_us) = sent_us.checked_div(rate) {
                 sleep(until(start_us + due_us)).await;
             }
         }

@@ -123,6 +123,14 @@ impl Raw {
         self.coordinators.clear();
     }
 
+    /// The highest version of `R` that both sides speak.
+    pub(crate) async fn speaks<R: Request>(&mut self) -> Answer<i16> {
+        let address = self.bootstrap[0].clone();
+        let (connection, version) = self.connection::<R>(&address, i16::MAX).await?;
+        self.connections.insert(address, connection);
+        Ok(version)
+    }
+
     /// One request in the highest version up to `version` that both sides speak, and its answer.
     pub(crate) async fn call<R: Request>(
         &mut self,

@@ -345,6 +345,9 @@ impl Storm {
             if client.ends && status.success() {
                 continue;
             }
+            if status.code() == Some(2) {
+                bail!("{} cannot take part: {}/clients.log", client.name, self.dir);
+            }
             eprintln!("{} ended ({status})", client.name);
             self.restarts += 1;
             self.start(index)?;

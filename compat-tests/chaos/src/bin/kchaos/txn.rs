@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use kcheck::history::{Isolation, Op, Outcome, Producer, Record, Records, Value};
 use tokio::time::sleep;
 use wire::Bytes;
+use wire::messages::{EndTxnRequest, ProduceRequest, TxnOffsetCommitRequest};
 
 use crate::consume::{Positions, fetch_all};
 use crate::flags::Flags;
@@ -71,6 +72,9 @@ pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
         sequence: 0,
         txns: 0,
     };
+    if client.flow == 2 {
+        client.require_version_2().await?;
+    }
     for session in 0.. {
         client.journal.rename(&format!("{name}.{session}"));
         if let Err(failure) = client.session().await? {
@@ -83,6 +87,24 @@ pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
 }
 
 impl Client {
+    /// With an older version of a request nothing would be added to the transaction.
+    async fn require_version_2(&mut self) -> Result<()> {
+        let ask = async |raw: &mut Raw| {
+            let produce = raw.speaks::<ProduceRequest>().await?;
+            let offsets = raw.speaks::<TxnOffsetCommitRequest>().await?;
+            Ok((produce, offsets, raw.speaks::<EndTxnRequest>().await?))
+        };
+        let spoken = persist(&mut self.raw, now_us() + PATIENCE_US, ask)
+            .await
+            .0?;
+        match spoken {
+            (12.., 5.., 5..) => Ok(()),
+            _ => bail!(
+                "the broker speaks {spoken:?} of Produce, TxnOffsetCommit, EndTxn: no transactions of version 2"
+            ),
+        }
+    }
+
     /// Transactions until one cannot be ended as it should: only a new session knows what became of it.
     async fn session(&mut self) -> Result<Answer<()>> {
         let mut session = match self.begin_session().await? {
