@@ -43,8 +43,14 @@ impl ViewChanges {
         self.rows.len()
     }
 
-    /// Writes the changes. Blocks; when it fails they are only in the log, where the next start finds them.
-    pub(super) fn write(self, log: &PartitionLog) -> Result<(), EngineError> {
+    /// Takes in what came later.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.rows.extend(later.rows);
+        self.end = self.end.max(later.end);
+    }
+
+    /// Writes the changes. Blocks; when it fails they go with the next: a later write says that all before it is in the view.
+    pub(super) fn write(&self, log: &PartitionLog) -> Result<(), EngineError> {
         if self.rows.is_empty() {
             return Ok(());
         }

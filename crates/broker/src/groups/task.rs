@@ -438,9 +438,18 @@ impl Owner {
         self.view_due = None;
         let changes = std::mem::take(&mut self.view);
         let log = Arc::clone(&self.partition.log);
-        match tokio::task::spawn_blocking(move || changes.write(&log)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, "the view of a group coordinator is not written"),
+        let write = move || {
+            let result = changes.write(&log);
+            (changes, result)
+        };
+        match tokio::task::spawn_blocking(write).await {
+            Ok((_, Ok(()))) => {}
+            Ok((mut changes, Err(error))) => {
+                warn!(%error, "the view of a group coordinator is not written; it will be tried again");
+                changes.merge(std::mem::take(&mut self.view));
+                self.view = changes;
+                self.view_due = Some(clock::monotonic() + VIEW_DELAY);
+            }
             Err(panic) => error!(%panic, "the view of a group coordinator is not written"),
         }
     }
