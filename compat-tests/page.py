@@ -62,7 +62,7 @@ def clients():
         client["steps"][line["step"]] = line["result"]
         if line["result"] == "skip":
             skipped.setdefault((line["client"], line["detail"]), []).append(line["step"])
-    out = [f"Run on {run['date']} with {run['broker']}. A number is how many steps passed; (n –) are steps that the client has no way to do.", ""]
+    out = [f"Run on {run['date']} with {run['broker']}. A number is how many steps passed; (n –) are steps left out, for what the client cannot do or the broker does not offer yet.", ""]
     out.append("| folder | client and version | " + " | ".join(FEATURES) + " |")
     out.append("|---" * (len(FEATURES) + 2) + "|")
     for folder, client in sorted(clients.items()):
@@ -71,7 +71,7 @@ def clients():
             results[feature_of(step) if COMMON in client["steps"] else "own"].append(result)
         cells = " | ".join(cell(results[name]) for name in FEATURES)
         out.append(f"| `{folder}` | {client['version']} | {cells} |")
-    out += ["", "What the clients cannot do:", "", "| client | steps | why |", "|---|---|---|"]
+    out += ["", "What was left out:", "", "| client | steps | why |", "|---|---|---|"]
     for (folder, reason), steps in sorted(skipped.items()):
         out.append(f"| `{folder}` | {', '.join(f'`{step}`' for step in steps)} | {reason} |")
     return out

@@ -12,7 +12,7 @@ if [ ! -f "$binding" ]; then
     [ -f "/usr/include/$header" ] || apt_install build-essential libssl-dev zlib1g-dev libzstd-dev
   done
   say "compiling librdkafka and its binding for Node.js"
-  (cd "${modules%/node_modules}" && PATH=${node%/*}:$PATH CKJS_LINKING=dynamic npm_config_build_from_source=true npm_config_nodedir=${node%/bin/node} \
+  (cd "${modules%/node_modules}" && CKJS_LINKING=dynamic npm_config_build_from_source=true npm_config_nodedir=${node%/bin/node} \
     npm rebuild --foreground-scripts --loglevel=error @confluentinc/kafka-javascript) > "$modules/build.log" 2>&1 ||
     die "it does not compile; see $modules/build.log"
 fi
