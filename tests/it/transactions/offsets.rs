@@ -64,7 +64,12 @@ async fn fetch_offset(client: &mut Client, group: &str, require_stable: bool) ->
         require_stable,
         ..OffsetFetchRequest::default()
     };
-    let answer = client.call_at(&request, 7).await;
+    // After a start the group's coordinator may be reading its log still.
+    let answer = until("the group's offsets are read", async || {
+        let answer = client.call_at(&request, 7).await;
+        (!is_passing(answer.error_code)).then_some(answer)
+    });
+    let answer = answer.await;
     let partition = &answer.topics[0].partitions[0];
     (partition.error_code, partition.committed_offset)
 }
