@@ -76,9 +76,9 @@ async fn find(client: &mut Client, group: &str) -> FindCoordinatorResponse {
 pub(crate) struct Member {
     client: Client,
     group: &'static str,
-    id: StrBytes,
+    pub(crate) id: StrBytes,
     instance: Option<StrBytes>,
-    generation: i32,
+    pub(crate) generation: i32,
 }
 
 impl Member {

@@ -2,6 +2,7 @@
 
 mod coordinator;
 mod fencing;
+mod groups;
 mod offsets;
 mod records;
 mod restart;

@@ -53,8 +53,12 @@ impl Transactional {
     }
 }
 
-/// (error, offset) of `orders`-0.
-async fn fetch_offset(client: &mut Client, group: &str, require_stable: bool) -> (i16, i64) {
+/// (error, offset) of `orders`-0; the error may be that of the whole.
+pub(super) async fn fetch_offset(
+    client: &mut Client,
+    group: &str,
+    require_stable: bool,
+) -> (i16, i64) {
     let topic = OffsetFetchRequestTopic::default()
         .with_name(topic_name("orders"))
         .with_partition_indexes(vec![0]);
@@ -64,32 +68,30 @@ async fn fetch_offset(client: &mut Client, group: &str, require_stable: bool) ->
         require_stable,
         ..OffsetFetchRequest::default()
     };
-    // After a start the group's coordinator may be reading its log still.
-    let answer = until("the group's offsets are read", async || {
-        let answer = client.call_at(&request, 7).await;
-        (!is_passing(answer.error_code)).then_some(answer)
-    });
-    let answer = answer.await;
+    let answer = client.call_at(&request, 7).await;
+    if answer.error_code != 0 {
+        return (answer.error_code, -1);
+    }
     let partition = &answer.topics[0].partitions[0];
     (partition.error_code, partition.committed_offset)
 }
 
-async fn find_group(client: &mut Client, group: &str) {
+pub(super) async fn find_group(client: &mut Client, group: &str) {
     let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)]);
     assert_eq!(client.call(&request).await.coordinators[0].error_code, 0);
 }
 
-const NONE: (i16, i64) = (0, -1);
+pub(super) const NONE: (i16, i64) = (0, -1);
 
-fn unstable() -> (i16, i64) {
+pub(super) fn unstable() -> (i16, i64) {
     (code(ResponseError::UnstableOffsetCommit), -1)
 }
 
 /// The offset once the transactions that have one have ended.
-async fn stable_offset(client: &mut Client, group: &str) -> (i16, i64) {
+pub(super) async fn stable_offset(client: &mut Client, group: &str) -> (i16, i64) {
     until("the offset is stable", async || {
         let found = fetch_offset(client, group, true).await;
-        (found != unstable()).then_some(found)
+        (found != unstable() && !is_passing(found.0)).then_some(found)
     })
     .await
 }

@@ -13,15 +13,47 @@ use wire::messages::offset_delete_request::{
 };
 use wire::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use wire::messages::sync_group_request::SyncGroupRequestAssignment;
+use wire::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use wire::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, DescribeGroupsRequest, GroupId,
     HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetDeleteRequest,
-    SyncGroupRequest,
+    SyncGroupRequest, TransactionalId, TxnOffsetCommitRequest,
 };
 use wire::offset_commit::{OffsetCommitRequest, OffsetCommitRequestTopic};
 use wire::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 
 use super::{Asker, text};
+
+/// Of a producer that no coordinator of transactions knows.
+async fn offsets_in_transactions(asker: &mut Asker) {
+    let commit = |version| {
+        let partition = |index| {
+            TxnOffsetCommitRequestPartition::default()
+                .with_partition_index(index)
+                .with_committed_offset(5)
+                .with_committed_leader_epoch(if version >= 2 { 3 } else { -1 })
+                .with_committed_metadata(Some(text("metadata")))
+        };
+        let topic = TxnOffsetCommitRequestTopic::default()
+            .with_name(topic_name("orders"))
+            .with_partitions(vec![partition(0), partition(9)]);
+        TxnOffsetCommitRequest::default()
+            .with_transactional_id(TransactionalId(text("nobody")))
+            .with_group_id(group("there"))
+            .with_topics(vec![topic])
+    };
+    asker
+        .every(0, commit, |version, answer| {
+            let partitions = answer.topics[0].partitions.iter();
+            let codes: Vec<_> = partitions
+                .map(|it| (it.partition_index, it.error_code))
+                .collect();
+            assert_eq!(codes, [(0, 16), (9, 3)], "TxnOffsetCommit v{version}");
+        })
+        .await;
+}
 
 /// What there is of a group, and what is refused; "there" is a group with one member.
 struct Member {
@@ -116,6 +148,7 @@ async fn group_members(asker: &mut Asker) -> Member {
 
 async fn group_offsets(asker: &mut Asker, member: &Member) {
     let id = asker.id;
+    offsets_in_transactions(asker).await;
     for (name, code) in [("orders", 0), ("nowhere", 3)] {
         let commit = |version| {
             let partition = OffsetCommitRequestPartition::default()
