@@ -135,7 +135,12 @@ async fn end_all(
     partitions: Vec<(Arc<str>, i32)>,
 ) -> MarkerResults {
     let mut results = Vec::with_capacity(partitions.len());
+    let table = ctx.topics.snapshot();
     for (name, index) in partitions {
+        if table.named(&name).is_none() {
+            results.push((name, index, Ok(())));
+            continue;
+        }
         let ended = ctx.groups.end_transaction(index, marker, bumps_epoch).await;
         results.push((name, index, ended.map_err(MarkerError::from)));
     }

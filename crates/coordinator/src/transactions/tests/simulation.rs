@@ -135,7 +135,13 @@ impl Simulation {
                 self.world.broken = broken.then_some(TransactionError::CoordinatorUnavailable);
             }
             Op::Crash(crash) => self.world.crash = Some(crash),
-            Op::Restart => self.world.restart(),
+            Op::Restart => {
+                self.world.restart();
+                // They go with whoever waited for the markers, who writes all of them again; a report that came from before would
+                // leave one of those on its way into the next transaction.
+                self.reports.clear();
+                self.reported.clear();
+            }
             Op::Pass(ms) => self.pass(ms),
         }
         self.collect_markers();
