@@ -19,7 +19,7 @@ class Worker:
     """`settings` are the worker's own, added to those that every worker here has."""
 
     def __init__(self, number, bootstrap, group, scratch, settings=None):
-        self.number, self.process = number, None
+        self.number, self.process, self.refusal = number, None, ""
         self.log = pathlib.Path(f"{scratch}/worker-{number}.log")
         self.url = f"http://127.0.0.1:{free_port()}"
         self.properties = pathlib.Path(f"{scratch}/worker-{number}.properties")
@@ -27,8 +27,10 @@ class Worker:
                  "key.converter": "org.apache.kafka.connect.storage.StringConverter",
                  "value.converter": "org.apache.kafka.connect.storage.StringConverter",
                  "plugin.discovery": "service_load", "offset.flush.interval.ms": 1000, "session.timeout.ms": 6000,
-                 # Five minutes in which the tasks of a worker that is gone are nobody's.
-                 "heartbeat.interval.ms": 1500, "scheduled.rebalance.max.delay.ms": 2000}
+                 "heartbeat.interval.ms": 1500, "rebalance.timeout.ms": 15_000, "task.shutdown.graceful.timeout.ms": 3000,
+                 # By default the tasks of a worker that is gone are nobody's for five minutes, and a worker that cannot read the configs
+                 # within three seconds stays away for five minutes.
+                 "scheduled.rebalance.max.delay.ms": 2000, "worker.sync.timeout.ms": 10_000, "worker.unsync.backoff.ms": 1000}
         for kind, topic in INTERNAL.items():
             lines |= {f"{kind}.storage.topic": f"{group}-{topic}", f"{kind}.storage.replication.factor": 1}
         lines |= settings or {}
@@ -50,14 +52,16 @@ class Worker:
                 text = answer.read()
                 return json.loads(text) if text else {}
         except urllib.error.HTTPError as error:
-            if error.code in (404, 409, 503):
+            # 500 is said of the worker's health while it waits for the others, and of questions that it cannot answer meanwhile.
+            self.refusal = f"{method} {path}: {error.code} {error.read().decode()}"
+            if error.code in (404, 409, 500, 503):
                 return None
-            raise Wrong(f"{method} {path}: {error.code} {error.read().decode()}") from error
+            raise Wrong(self.refusal) from error
         except OSError:
             # Not started yet, or busy with its start.
             return None
 
-    def must(self, method, path, body=None, seconds=90):
+    def must(self, method, path, body=None, seconds=120):
         return self.until(f"{method} {path} is answered", seconds, lambda: self.ask(method, path, body))
 
     def until(self, what, seconds, condition):
@@ -65,7 +69,7 @@ class Worker:
         while (found := condition()) in (None, False):
             self.check_alive()
             if time.monotonic() > deadline:
-                raise Wrong(f"{what}: not within {seconds} s; worker {self.number}: {tail(self.log)}")
+                raise Wrong(f"{what}: not within {seconds} s; {self.refusal}; worker {self.number}: {tail(self.log)}")
             time.sleep(0.1)
         return found
 
