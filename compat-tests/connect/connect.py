@@ -219,7 +219,9 @@ class Run:
             if (offset := self.stored()) != stored:
                 stored, nudge_at = offset, now + 2
             elif nudged and now > nudge_at:
+                # One at a time: what comes in one go may again be held back.
                 self.nudge()
+                nudge_at = now + 2
             time.sleep(0.05)
 
     def broker_and_connectors(self):
