@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 
 import package_index
 import wire
-from broker import Broker
+from broker import Broker, tail
 from checks import Wrong, equal
 from connect_worker import INTERNAL, Worker
 from reading import read_to_end, scratch_folder
@@ -206,7 +206,7 @@ class Run:
     def sink_size(self):
         return self.sink.stat().st_size if self.sink.exists() else 0
 
-    def wait(self, what, condition, seconds=90, nudged=False):
+    def wait(self, what, condition, seconds=180, nudged=False):
         deadline, stored, nudge_at = time.monotonic() + seconds, None, 0
         while not condition():
             self.broker.check_alive()
@@ -226,7 +226,8 @@ class Run:
 
     def broker_and_connectors(self):
         states = {name: self.workers[0].ask("GET", f"/connectors/{name}/status") for name in ("source", "sink")}
-        return f"{self.stored()} offsets in the topic, {states}"
+        logs = "; ".join(f"worker {one.number}: {tail(one.log)[-400:]}" for one in self.workers if one.log.exists())
+        return f"{self.stored()} offsets in the topic; {logs}; {states}"
 
     def read_committed(self):
         return [message.value() for message in read_to_end(self.broker.bootstrap, [(TOPIC, 0)])]

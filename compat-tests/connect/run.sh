@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # suite: own
-# timeout: 600
+# timeout: 900
 # run.sh [--rounds N] [--seed N] [--lines N] [--exactly-once disabled]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
