@@ -20,7 +20,7 @@ use anyhow::{Context as _, anyhow, bail};
 use wire::StrBytes;
 use wire::messages::TopicName;
 
-pub(crate) use self::fetch::{Fetched, Place};
+pub(crate) use self::fetch::{Aborted, Fetched, Place};
 pub(crate) use self::group_members::{Group, Member};
 pub(crate) use self::groups::{Committed, ListedGroup};
 pub(crate) use self::link::Link;
@@ -36,10 +36,28 @@ pub(crate) type TopicPartition = (String, i32);
 /// Between two looks at what is not settled yet.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Which records of transactions are read, and where partitions end with that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// All of them, up to the high watermark.
+    #[default]
+    Uncommitted,
+    /// Those that were committed, up to the first transaction that has not ended.
+    Committed,
+}
+
+impl Isolation {
+    /// As requests carry it.
+    fn level(self) -> i8 {
+        i8::from(self == Self::Committed)
+    }
+}
+
 /// A cluster, and the connections to its brokers so far.
 pub(crate) struct Client {
     bootstrap: Vec<String>,
     timeout: Duration,
+    isolation: Isolation,
     seed: Option<Link>,
     nodes: BTreeMap<i32, Node>,
     links: HashMap<i32, Link>,
@@ -51,12 +69,18 @@ impl Client {
         let mut client = Client {
             bootstrap: servers(&args.bootstrap_server),
             timeout: args.timeout,
+            isolation: Isolation::default(),
             seed: None,
             nodes: BTreeMap::new(),
             links: HashMap::new(),
         };
         client.seed().await?;
         Ok(client)
+    }
+
+    /// What the connections made from now on read.
+    pub(crate) fn read(&mut self, isolation: Isolation) {
+        self.isolation = isolation;
     }
 
     /// How long one answer may take.
@@ -111,12 +135,14 @@ impl Client {
             .nodes
             .get(&node)
             .ok_or_else(|| anyhow!("the cluster has no broker {node}"))?;
-        Link::dial(&known.address(), self.timeout).await.with_context(|| {
+        let mut link = Link::dial(&known.address(), self.timeout).await.with_context(|| {
             format!(
                 "broker {node} tells clients to find it at {}, and it is not there (its `advertised.listeners`)",
                 known.address()
             )
-        })
+        })?;
+        link.isolation = self.isolation;
+        Ok(link)
     }
 }
 

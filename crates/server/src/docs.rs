@@ -54,6 +54,7 @@ const HEAD: &str = "\
 | `kafka-console-consumer.sh --topic t --from-beginning` | `tidewater consume t` |
 | `kafka-console-consumer.sh --topic t --partition 0 --offset 47 --max-messages 5` | `tidewater consume t -p 0 -o 47 -n 5` |
 | `kafka-console-consumer.sh --property print.key=true --property print.timestamp=true` | `tidewater consume t -f '%d\\t%k\\t%v\\n'` |
+| `kafka-console-consumer.sh --isolation-level read_committed` | `tidewater consume t --read-committed` |
 | `kafka-consumer-groups.sh --list`, `--list --state`, `--list --type consumer` | `tidewater group list`, `group list -s stable -t consumer` |
 | `kafka-groups.sh --list` | `tidewater group list` |
 | `kafka-consumer-groups.sh --describe --group g`, `--members`, `--state`, `--offsets` | `tidewater group describe g`, with `-o wide` for more |

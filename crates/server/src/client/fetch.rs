@@ -1,10 +1,12 @@
 //! Reading batches.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::bail;
 use bytes::Bytes;
 use uuid::Uuid;
+use wire::batch::{BatchHeader, ControlType};
 use wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 
 use super::{Link, topic_name};
@@ -34,6 +36,46 @@ pub(crate) struct Fetched {
     pub(crate) high_watermark: i64,
     /// Whole batches one after the other; the first may begin below the offset asked for (F3).
     pub(crate) records: Bytes,
+    /// Producer ids and where each first wrote in a transaction that was aborted; empty unless committed records are read.
+    aborted: Vec<(i64, i64)>,
+}
+
+/// Which batches of one answer nobody shall see who reads committed records only.
+pub(crate) struct Aborted {
+    /// First offsets and producer ids of transactions that the reader has not come to, the next one last.
+    ahead: Vec<(i64, i64)>,
+    /// Whose records are hidden until their marker.
+    producers: BTreeSet<i64>,
+}
+
+impl Aborted {
+    /// Those of `fetched`.
+    pub(crate) fn of(fetched: &Fetched) -> Aborted {
+        let by_offset = |&(producer_id, first_offset): &(i64, i64)| (first_offset, producer_id);
+        let mut ahead: Vec<_> = fetched.aborted.iter().map(by_offset).collect();
+        ahead.sort_unstable_by(|left, right| right.cmp(left));
+        Aborted {
+            ahead,
+            producers: BTreeSet::new(),
+        }
+    }
+
+    /// Whether the next batch belongs to a transaction that was aborted. Asked about every batch, in their order.
+    pub(crate) fn hides(&mut self, header: &BatchHeader, bytes: &[u8]) -> bool {
+        while let Some((_, producer_id)) = self
+            .ahead
+            .pop_if(|(first_offset, _)| *first_offset <= header.last_offset())
+        {
+            self.producers.insert(producer_id);
+        }
+        if header.attributes.is_control() {
+            if ControlType::of_batch(bytes) == Ok(ControlType::Abort) {
+                self.producers.remove(&header.producer_id);
+            }
+            return true;
+        }
+        header.attributes.is_transactional() && self.producers.contains(&header.producer_id)
+    }
 }
 
 impl Link {
@@ -55,6 +97,7 @@ impl Link {
             .with_min_bytes(1)
             .with_max_bytes(FETCH_BYTES_MAX)
             .with_session_epoch(-1)
+            .with_isolation_level(self.isolation.level())
             .with_topics(fetch_topics(from));
         let response = self.call(&request, version).await?;
         self.accept("fetch", response.error_code, None)?;
@@ -70,13 +113,21 @@ impl Link {
                     self.address
                 )
             };
-            fetched.extend(topic.partitions.into_iter().map(|data| Fetched {
-                topic: place.topic.clone(),
-                partition: data.partition_index,
-                error_code: data.error_code,
-                log_start_offset: data.log_start_offset,
-                high_watermark: data.high_watermark,
-                records: data.records.unwrap_or_default(),
+            fetched.extend(topic.partitions.into_iter().map(|data| {
+                Fetched {
+                    topic: place.topic.clone(),
+                    partition: data.partition_index,
+                    error_code: data.error_code,
+                    log_start_offset: data.log_start_offset,
+                    high_watermark: data.high_watermark,
+                    records: data.records.unwrap_or_default(),
+                    aborted: data
+                        .aborted_transactions
+                        .unwrap_or_default()
+                        .iter()
+                        .map(|aborted| (aborted.producer_id.0, aborted.first_offset))
+                        .collect(),
+                }
             }));
         }
         Ok(fetched)
@@ -104,7 +155,68 @@ fn fetch_topics(from: &[Place]) -> Vec<FetchTopic> {
 
 #[cfg(test)]
 mod tests {
+    use wire::batch::{BatchBuilder, BatchOptions, EndTxnMarker};
+
     use super::*;
+
+    /// A batch of a producer's transaction at an offset, one record.
+    fn batch(producer_id: i64, offset: i64, marker: Option<bool>) -> (BatchHeader, Bytes) {
+        let batch = match marker {
+            Some(committed) => EndTxnMarker {
+                producer_id,
+                producer_epoch: 0,
+                committed,
+                coordinator_epoch: 0,
+            }
+            .to_batch(0)
+            .unwrap(),
+            None => {
+                let mut builder = BatchBuilder::new(BatchOptions {
+                    producer_id,
+                    producer_epoch: 0,
+                    base_sequence: 0,
+                    transactional: true,
+                    ..BatchOptions::default()
+                });
+                builder.append(0, None, Some(b"v"), &[]).unwrap();
+                builder.build().unwrap()
+            }
+        };
+        let mut header = BatchHeader::parse(&batch).unwrap();
+        header.base_offset = offset;
+        (header, batch)
+    }
+
+    #[test]
+    fn records_of_a_transaction_are_hidden_from_its_first_to_its_abort_and_nobody_elses_are() {
+        let fetched = Fetched {
+            topic: "t".into(),
+            partition: 0,
+            error_code: 0,
+            log_start_offset: 0,
+            high_watermark: 7,
+            records: Bytes::new(),
+            aborted: vec![(2, 4), (1, 1)],
+        };
+        let mut aborted = Aborted::of(&fetched);
+        let log = [
+            (batch(1, 0, None), false),
+            (batch(1, 1, None), true),
+            (batch(2, 2, None), false),
+            (batch(1, 3, Some(false)), true),
+            (batch(2, 4, None), true),
+            (batch(1, 5, None), false),
+            (batch(1, 6, Some(true)), true),
+        ];
+        for ((header, bytes), hidden) in log {
+            assert_eq!(
+                aborted.hides(&header, &bytes),
+                hidden,
+                "at {}",
+                header.base_offset
+            );
+        }
+    }
 
     #[test]
     fn a_fetch_keeps_the_order_of_its_places() {

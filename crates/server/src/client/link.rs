@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use wire::client::{Connection, Limits};
 use wire::{Request, StrBytes};
 
+use super::Isolation;
 use crate::outcome::Refusal;
 
 const CLIENT_ID: &str = "tidewater-cli";
@@ -17,6 +18,7 @@ pub(crate) struct Link {
     /// `host:port`, as it was dialled.
     pub(crate) address: String,
     pub(super) broken: bool,
+    pub(super) isolation: Isolation,
 }
 
 impl Link {
@@ -40,6 +42,7 @@ impl Link {
             connection,
             address: address.to_owned(),
             broken: false,
+            isolation: Isolation::default(),
         })
     }
 

@@ -152,6 +152,11 @@ impl Client {
         let version = link.version::<ListOffsetsRequest>()?;
         let request = ListOffsetsRequest::default()
             .with_replica_id(BrokerId(-1))
+            .with_isolation_level(if version >= 2 {
+                link.isolation.level()
+            } else {
+                0
+            })
             .with_topics(topics.collect())
             .with_timeout_ms(if version >= 10 { timeout_ms } else { 0 });
         let response = link.call(&request, version).await?;

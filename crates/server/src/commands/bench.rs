@@ -75,6 +75,9 @@ enum BenchCommand {
         /// Partitions that each transaction writes a batch to
         #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
         spread: u16,
+        /// Transactions a second; as many as possible if left out
+        #[arg(long, value_name = "COUNT")]
+        rate: Option<NonZeroU32>,
     },
     /// Write records and read them at the same time; latency is from the moment a record was due until a consumer has it
     E2e {
@@ -152,7 +155,12 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<Outcome> {
         } => (common, *write, *rate),
         BenchCommand::Consume { common, write } => (common, *write, None),
         BenchCommand::Commit { common } => (common, WriteArgs::default(), None),
-        BenchCommand::Transaction { common, write, .. } => (common, *write, None),
+        BenchCommand::Transaction {
+            common,
+            write,
+            rate,
+            ..
+        } => (common, *write, *rate),
         BenchCommand::E2e {
             common,
             write,
@@ -219,7 +227,7 @@ async fn measure(
         BenchCommand::Produce { .. } => produce::run(bench, rate).await,
         BenchCommand::Consume { .. } => consume::run(bench).await,
         BenchCommand::Commit { .. } => commit::run(bench).await,
-        BenchCommand::Transaction { spread, .. } => transaction::run(bench, *spread).await,
+        BenchCommand::Transaction { spread, .. } => transaction::run(bench, *spread, rate).await,
         BenchCommand::E2e { .. } if write.acks == Durability::Nobody => Err(usage(
             "without acknowledgements nobody knows what to wait for; e2e needs --acks 1 or all",
         )),

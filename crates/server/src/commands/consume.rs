@@ -19,7 +19,7 @@ use wire::records::Headers;
 
 use self::template::{Shown, Template};
 use crate::args::ConnectArgs;
-use crate::client::{self, Client, Fetched, Link, Place, Topic};
+use crate::client::{self, Aborted, Client, Fetched, Isolation, Link, Place, Topic};
 use crate::outcome::{Outcome, Refusal};
 use crate::output::{self, Text, Work};
 use crate::position::{POSITIONS, Position};
@@ -68,6 +68,10 @@ pub(crate) struct ConsumeArgs {
     #[arg(short, long)]
     exit: bool,
 
+    /// Only records of transactions that were committed, and of none
+    #[arg(long)]
+    read_committed: bool,
+
     /// What to write for a record, with the verbs below
     ///
     /// %t topic, %p partition, %o offset, %e leader epoch, %k key, %v value, %K and %V their lengths (-1 for null),
@@ -90,6 +94,9 @@ enum Style {
 
 pub(crate) async fn run(args: ConsumeArgs) -> anyhow::Result<Outcome> {
     let mut client = Client::connect(&args.connect).await?;
+    if args.read_committed {
+        client.read(Isolation::Committed);
+    }
     let mut positions = Positions::default();
     for name in &args.topics {
         let topic = client.topic(name, false).await?;
@@ -373,11 +380,14 @@ impl Printer {
             .into());
         }
         self.lost_for = Duration::ZERO;
+        let mut aborted = Aborted::of(fetched);
         for batch in batch::batches(&fetched.records) {
             // A broker may cut off the last batch; it will come again, whole.
             let Ok((header, bytes)) = batch else { break };
-            self.print_batch(&key, &header, bytes)
-                .with_context(|| format!("{place}, batch at {}", header.base_offset))?;
+            if !aborted.hides(&header, bytes) {
+                self.print_batch(&key, &header, bytes)
+                    .with_context(|| format!("{place}, batch at {}", header.base_offset))?;
+            }
             if self.left == Some(0) {
                 break;
             }
@@ -394,10 +404,6 @@ impl Printer {
     ) -> anyhow::Result<()> {
         if !batch::check_crc(bytes) {
             bail!("the checksum is wrong");
-        }
-        // Transaction markers are between brokers and consumers' libraries.
-        if header.attributes.is_control() {
-            return Ok(());
         }
         let Some(from) = self.positions.next.get(key).copied() else {
             return Ok(());

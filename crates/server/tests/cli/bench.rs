@@ -65,6 +65,48 @@ fn commits_are_counted_and_their_groups_are_taken_away() {
 }
 
 #[test]
+fn transactions_are_counted_and_every_record_of_theirs_is_committed() {
+    let dir = folder();
+    let broker = Broker::start(dir.path(), &[]);
+    broker.run(&["topic", "create", "mine", "-p", "4"]).exits(0);
+    let size = ["-s", "100", "--batch-size", "500"];
+    let transaction = ["transaction", "-t", "mine", "-n", "40", "-c", "3"];
+    let report = bench(
+        &broker,
+        &[&transaction[..], &["--spread", "2"], &size].concat(),
+    );
+    assert_eq!(
+        (&report["benchmark"], &report["latency_since"]),
+        (&"transaction".into(), &"commit".into())
+    );
+    assert_eq!(
+        (&report["records"], &report["bytes"]),
+        (&40.into(), &(40 * 2 * 500).into())
+    );
+    assert!(in_order(&report["latency_ms"]), "{report}");
+    let committed = broker
+        .run(&["consume", "mine", "--exit", "--read-committed"])
+        .exits(0);
+    assert_eq!(committed.stdout.lines().count(), 40 * 2 * 5);
+}
+
+#[test]
+fn transactions_at_a_rate_take_their_time() {
+    let dir = folder();
+    let broker = Broker::start(dir.path(), &[]);
+    let report = bench(
+        &broker,
+        &["transaction", "-n", "21", "-c", "2", "--rate", "50"],
+    );
+    assert_eq!(
+        (&report["records"], &report["rate"]),
+        (&21.into(), &50.into())
+    );
+    assert!(report["seconds"].as_f64().unwrap() >= 0.4, "{report}");
+    assert_eq!(topics(&broker), json!([]));
+}
+
+#[test]
 fn a_topic_that_was_named_is_written_to_and_stays() {
     let dir = folder();
     let broker = Broker::start(dir.path(), &[]);

@@ -1,6 +1,7 @@
 //! `bench transaction`: producers that write a little and commit, as exactly-once applications do.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +17,11 @@ use super::report::{Report, Since};
 use super::{Bench, WriteArgs};
 use crate::client::{Acks, Topic, TransactionalProducer, by_leader};
 
-pub(super) async fn run(bench: Bench<'_>, spread: u16) -> anyhow::Result<Report> {
+pub(super) async fn run(
+    bench: Bench<'_>,
+    spread: u16,
+    rate: Option<NonZeroU32>,
+) -> anyhow::Result<Report> {
     let run = Uuid::new_v4().simple().to_string();
     let indexes = bench.topic.partitions.iter().map(|part| part.index);
     let led: Vec<(i32, Vec<i32>)> = by_leader(&bench.topic, indexes)?
@@ -45,7 +50,7 @@ pub(super) async fn run(bench: Bench<'_>, spread: u16) -> anyhow::Result<Report>
             bytes: 0,
         });
     }
-    let pace = bench.pace(bench.common.goal(), None);
+    let pace = bench.pace(bench.common.goal(), rate);
     let mut tasks = JoinSet::new();
     for producer in producers {
         tasks.spawn(producer.run(Arc::clone(&pace)));
@@ -59,6 +64,7 @@ pub(super) async fn run(bench: Bench<'_>, spread: u16) -> anyhow::Result<Report>
     }
     let mut report = Report::of("transaction", &bench, pace.began.elapsed(), Since::Commit);
     report.counted(transactions, bytes);
+    report.at_rate(rate);
     report.latencies(&latencies);
     Ok(report)
 }
