@@ -390,7 +390,7 @@ impl PartitionLog {
         Ok(None)
     }
 
-    /// Whether a batch may begin a transaction; a marker takes back every word that was given before it.
+    /// Whether a batch may begin a transaction; a marker takes back what was said for the transaction that it ends.
     fn check_verification(
         &self,
         state: &LogState,
@@ -398,7 +398,8 @@ impl PartitionLog {
         batch: &ProducerBatch,
     ) -> Result<(), AppendError> {
         if batch.marker.is_some() {
-            self.verifications.lock().end(batch.producer_id);
+            let mut verifications = self.verifications.lock();
+            verifications.marker(batch.producer_id, batch.epoch, batch.bumps_epoch);
             return Ok(());
         }
         if !batch.transactional {

@@ -260,7 +260,7 @@ impl PartitionLog {
         first_sequence: i32,
         bumps_epoch: bool,
     ) -> Option<VerificationGuard> {
-        if self.transactions.lock().is_open_for(producer_id) {
+        if self.transactions.lock().is_open_for(producer_id, epoch) {
             return None;
         }
         let mut verifications = self.verifications.lock();

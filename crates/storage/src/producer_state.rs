@@ -322,6 +322,7 @@ fn add_data(entry: &mut ProducerEntry, batch: &ProducerBatch) -> TransactionEffe
         entry.transaction_start = Some(batch.base_offset);
         return TransactionEffect::Begin {
             producer_id: batch.producer_id,
+            epoch: batch.epoch,
             first_offset: batch.base_offset,
         };
     }
@@ -437,6 +438,7 @@ mod tests {
             producers.apply(&data, None),
             TransactionEffect::Begin {
                 producer_id: 7,
+                epoch: 0,
                 first_offset: 100
             }
         );

@@ -135,6 +135,7 @@ impl Source<'_> {
                 if let Some(first_offset) = entry.transaction_start {
                     stored.transactions.apply(TransactionEffect::Begin {
                         producer_id,
+                        epoch: entry.epoch,
                         first_offset,
                     });
                 }

@@ -25,6 +25,7 @@ pub(crate) enum TransactionEffect {
     None,
     Begin {
         producer_id: i64,
+        epoch: i16,
         first_offset: i64,
     },
     End {
@@ -37,8 +38,8 @@ pub(crate) enum TransactionEffect {
 
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
-    /// First offset → producer.
-    open: BTreeMap<i64, i64>,
+    /// First offset → producer and its epoch.
+    open: BTreeMap<i64, (i64, i16)>,
     /// First offset → marker offset: ended, but the marker is not below the high watermark yet, so a new leader might
     /// not have it.
     ended: BTreeMap<i64, i64>,
@@ -54,9 +55,10 @@ impl Transactions {
             TransactionEffect::None => {}
             TransactionEffect::Begin {
                 producer_id,
+                epoch,
                 first_offset,
             } => {
-                self.open.insert(first_offset, producer_id);
+                self.open.insert(first_offset, (producer_id, epoch));
             }
             TransactionEffect::End {
                 producer_id,
@@ -77,9 +79,12 @@ impl Transactions {
         }
     }
 
-    /// Whether the producer has a transaction that no marker has ended.
-    pub(crate) fn is_open_for(&self, producer_id: i64) -> bool {
-        self.open.values().any(|open| *open == producer_id)
+    /// Whether the producer has a transaction of this epoch that no marker has ended. One of an earlier epoch has ended, and its
+    /// marker is on its way (`ProducerStateManager.hasOngoingTransaction`).
+    pub(crate) fn is_open_for(&self, producer_id: i64, epoch: i16) -> bool {
+        self.open
+            .values()
+            .any(|open| *open == (producer_id, epoch))
     }
 
     /// The first offset that belongs to an undecided transaction, given the high watermark.
@@ -161,12 +166,16 @@ mod tests {
         let mut transactions = Transactions::default();
         transactions.apply(TransactionEffect::Begin {
             producer_id: 1,
+            epoch: 0,
             first_offset: 10,
         });
         transactions.apply(TransactionEffect::Begin {
             producer_id: 2,
+            epoch: 3,
             first_offset: 12,
         });
+        assert!(transactions.is_open_for(2, 3));
+        assert!(!transactions.is_open_for(2, 4));
         assert_eq!(transactions.first_undecided(15), Some(10));
         transactions.apply(TransactionEffect::End {
             producer_id: 1,

@@ -15,7 +15,7 @@ use crate::producer_state::{ProducerBatch, ProducerEntry};
 /// told to begin anew.
 const WAITING_MAX: usize = 10_000;
 
-/// Shows that a coordinator was asked for a producer after the last marker of that producer.
+/// Shows that a coordinator was asked for a producer's transaction, of which no marker has come since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VerificationGuard(u64);
 
@@ -104,7 +104,18 @@ impl Verifications {
         Ok(())
     }
 
-    /// A transaction of the producer begins or ends here: whoever was vouched for before is not any more.
+    /// A marker of the producer comes. Whoever was vouched for before is not any more, unless that was for a later transaction: the
+    /// marker of a transaction of version 2 has the epoch of the next one, for which the coordinator may have been asked already.
+    pub(crate) fn marker(&mut self, producer_id: i64, epoch: i16, bumps_epoch: bool) {
+        let waiting = self.waiting.get(&producer_id);
+        let is_for_later =
+            waiting.is_some_and(|it| it.bumps_epoch && bumps_epoch && epoch <= it.epoch);
+        if !is_for_later {
+            self.end(producer_id);
+        }
+    }
+
+    /// A transaction of the producer begins: whoever was vouched for before needs it no more.
     pub(crate) fn end(&mut self, producer_id: i64) {
         if let Some(waiting) = self.waiting.remove(&producer_id) {
             self.order.remove(&waiting.guard);

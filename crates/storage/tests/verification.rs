@@ -12,7 +12,7 @@ mod support;
 use std::sync::Arc;
 
 use storage::{AppendError, AppendJob, LogOptions, Origin, PartitionLog};
-use support::{Harness, T0, job};
+use support::{Harness, T0};
 use wire::Bytes;
 use wire::batch::{BatchBuilder, BatchOptions, EndTxnMarker};
 
@@ -37,10 +37,8 @@ fn marker(log: &Arc<PartitionLog>, epoch: i16) -> AppendJob {
         committed: false,
         coordinator_epoch: 0,
     };
-    AppendJob {
-        origin: Origin::Marker { bumps_epoch: true },
-        ..job(log, marker.to_batch(T0).unwrap())
-    }
+    let origin = Origin::Marker { bumps_epoch: true };
+    from(origin, log, marker.to_batch(T0).unwrap())
 }
 
 fn from(origin: Origin, log: &Arc<PartitionLog>, batch: Bytes) -> AppendJob {
@@ -99,6 +97,27 @@ fn a_batch_that_comes_after_the_marker_of_its_transaction_is_refused_and_holds_n
     let next = vec![from(Origin::Verified(guard), &log, data(1, 0))];
     assert_eq!(harness.append_all(next)[0].as_ref().unwrap().base_offset, 1);
     assert_eq!(log.last_stable_offset(), 1);
+}
+
+#[test]
+fn who_asks_while_the_marker_of_the_transaction_before_is_on_its_way_begins_the_next() {
+    let harness = Harness::new();
+    let log = harness.create(0, LogOptions::default());
+    harness.append(&log, data(0, 0)).unwrap();
+    let next = log.begin_verification(PRODUCER, 1, 0, true).unwrap();
+    let jobs = vec![
+        marker(&log, 1),
+        from(Origin::Verified(next), &log, data(1, 0)),
+        marker(&log, 2),
+        // The word for a transaction that has ended.
+        from(Origin::Verified(next), &log, data(2, 0)),
+    ];
+    let results = harness.append_all(jobs);
+    assert!(results[..3].iter().all(Result::is_ok), "{results:?}");
+    assert!(matches!(
+        results[3],
+        Err(AppendError::UnverifiedTransaction { .. })
+    ));
 }
 
 #[test]

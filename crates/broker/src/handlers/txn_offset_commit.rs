@@ -100,7 +100,10 @@ async fn vouched(
     });
     // Offsets have no sequences: any of them may come first.
     let begun = led.and_then(|(index, led)| {
-        let guard = led.log.begin_verification(id, epoch, i32::MAX, false)?;
+        let bumps_epoch = version >= ADDS_GROUP;
+        let guard = led
+            .log
+            .begin_verification(id, epoch, i32::MAX, bumps_epoch)?;
         Some((index, guard))
     });
     let Some((index, guard)) = begun else {
