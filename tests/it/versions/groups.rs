@@ -1,5 +1,7 @@
 //! Groups and their offsets.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tidewater_tests::topic_name;
 use uuid::Uuid;
@@ -17,9 +19,10 @@ use wire::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use wire::messages::{
-    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, DescribeGroupsRequest, GroupId,
-    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetDeleteRequest,
-    SyncGroupRequest, TransactionalId, TxnOffsetCommitRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, DescribeGroupsRequest,
+    FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, OffsetDeleteRequest, SyncGroupRequest, TransactionalId,
+    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 use wire::offset_commit::{OffsetCommitRequest, OffsetCommitRequestTopic};
 use wire::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -44,13 +47,31 @@ async fn offsets_in_transactions(asker: &mut Asker) {
             .with_group_id(group("there"))
             .with_topics(vec![topic])
     };
+    let codes = |answer: TxnOffsetCommitResponse| -> Vec<(i32, i16)> {
+        let partitions = answer.topics[0].partitions.iter();
+        partitions
+            .map(|it| (it.partition_index, it.error_code))
+            .collect()
+    };
+    let unknown_producer = [(0, 49), (9, 3)];
+    // Who asks first has the topic made where transactions are kept.
+    let found = FindCoordinatorRequest::default()
+        .with_key_type(1)
+        .with_coordinator_keys(vec![text("nobody")]);
+    let there = async {
+        while codes(asker.client.call_at(&commit(3), 3).await) != unknown_producer {
+            asker.client.call(&found).await;
+        }
+    };
+    let there = tokio::time::timeout(Duration::from_secs(30), there).await;
+    assert!(there.is_ok(), "no coordinator of transactions");
     asker
         .every(0, commit, |version, answer| {
-            let partitions = answer.topics[0].partitions.iter();
-            let codes: Vec<_> = partitions
-                .map(|it| (it.partition_index, it.error_code))
-                .collect();
-            assert_eq!(codes, [(0, 16), (9, 3)], "TxnOffsetCommit v{version}");
+            assert_eq!(
+                codes(answer),
+                unknown_producer,
+                "TxnOffsetCommit v{version}"
+            );
         })
         .await;
 }
