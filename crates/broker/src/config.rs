@@ -123,6 +123,8 @@ pub struct OffsetsTopic {
     pub topic: InternalTopic,
     /// How the coordinators' batches are compressed: Kafka's number of the codec.
     pub codec: i32,
+    /// How long a change waits for the other replicas.
+    pub commit_timeout: Duration,
 }
 
 /// The address of one admin HTTP listener.

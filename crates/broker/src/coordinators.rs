@@ -3,6 +3,7 @@
 //!
 //! What is coordinated, and by which rules, is the business of the rooms that use this.
 
+pub(crate) mod committing;
 pub(crate) mod journal;
 pub(crate) mod load;
 

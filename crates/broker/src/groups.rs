@@ -4,14 +4,12 @@
 //! one after the other, and its deadlines are slept for.
 
 pub(crate) mod lag;
-mod load;
 mod task;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::{Event, GroupError, GroupShard, GroupStats, Reply, Ticket, TopicView};
-use foldhash::HashMap;
 use parking_lot::Mutex;
 use storage::{AppendError, VerificationGuard};
 use tokio::sync::{mpsc, oneshot};
@@ -22,9 +20,9 @@ use wire::batch::EndTxnMarker;
 use self::lag::GroupRow;
 use crate::clock;
 use crate::context::Context;
-use crate::coordinators::partition_of;
+use crate::coordinators::{RunningAll, partition_of, start_and_stop};
 use crate::tasks::Tasks;
-use crate::topics::{Topic, TopicMap};
+use crate::topics::{Partition, Topic, TopicMap};
 
 /// Where groups and committed offsets are kept.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -42,16 +40,9 @@ pub(crate) struct Groups {
 #[derive(Default)]
 struct Now {
     /// By partition of the offsets topic.
-    running: HashMap<i32, Running>,
+    running: RunningAll<GroupHandle>,
     /// The topics that the coordinators were last told of.
     topics: Arc<TopicMap>,
-}
-
-struct Running {
-    handle: GroupHandle,
-    topic_id: Uuid,
-    leader_epoch: i32,
-    stop: CancellationToken,
 }
 
 /// Talks to one coordinator.
@@ -266,7 +257,10 @@ impl Groups {
     fn catch_up(&self, ctx: &Arc<Context>) -> Vec<(String, Uuid)> {
         let mut now = self.now.lock();
         let topics = ctx.topics.snapshot();
-        self.start_and_stop(ctx, &mut now.running, topics.named(OFFSETS_TOPIC));
+        let offsets = topics.named(OFFSETS_TOPIC);
+        start_and_stop(&mut now.running, offsets, &ctx.stop, |partition, stop| {
+            self.start(ctx, partition, stop)
+        });
         let before = std::mem::replace(&mut now.topics, Arc::clone(&topics));
         before
             .iter()
@@ -275,48 +269,18 @@ impl Groups {
             .collect()
     }
 
-    fn start_and_stop(
+    fn start(
         &self,
         ctx: &Arc<Context>,
-        running: &mut HashMap<i32, Running>,
-        offsets: Option<&Arc<Topic>>,
-    ) {
-        running.retain(|partition, one| {
-            let stays = offsets.is_some_and(|topic| {
-                topic.id() == one.topic_id
-                    && topic
-                        .led(*partition)
-                        .is_ok_and(|led| led.leader_epoch == one.leader_epoch)
-            });
-            if !stays {
-                one.stop.cancel();
-            }
-            stays
+        partition: Arc<Partition>,
+        stop: CancellationToken,
+    ) -> GroupHandle {
+        let (mailbox, messages) = mpsc::channel(MAILBOX);
+        let ctx = Arc::clone(ctx);
+        self.tasks.spawn("group coordinator", move |_| {
+            task::run(ctx, partition, messages, stop)
         });
-        let Some(topic) = offsets else { return };
-        for index in (0..).take(topic.partition_count()) {
-            let Ok(partition) = topic.led(index) else {
-                continue;
-            };
-            if running.contains_key(&index) {
-                continue;
-            }
-            let (mailbox, messages) = mpsc::channel(MAILBOX);
-            let stop = ctx.stop.child_token();
-            running.insert(
-                index,
-                Running {
-                    handle: GroupHandle { mailbox },
-                    topic_id: topic.id(),
-                    leader_epoch: partition.leader_epoch,
-                    stop: stop.clone(),
-                },
-            );
-            let (ctx, partition) = (Arc::clone(ctx), Arc::clone(partition));
-            self.tasks.spawn("group coordinator", move |_| {
-                task::run(ctx, partition, messages, stop)
-            });
-        }
+        GroupHandle { mailbox }
     }
 }
 

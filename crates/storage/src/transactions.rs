@@ -82,9 +82,7 @@ impl Transactions {
     /// Whether the producer has a transaction of this epoch that no marker has ended. One of an earlier epoch has ended, and its
     /// marker is on its way (`ProducerStateManager.hasOngoingTransaction`).
     pub(crate) fn is_open_for(&self, producer_id: i64, epoch: i16) -> bool {
-        self.open
-            .values()
-            .any(|open| *open == (producer_id, epoch))
+        self.open.values().any(|open| *open == (producer_id, epoch))
     }
 
     /// The first offset that belongs to an undecided transaction, given the high watermark.

@@ -217,7 +217,6 @@ pub(super) static KEYS: &[Key] = &[
     key(Int, "num.network.threads", Some("3"), AtLeast(1), ClusterWide, Machinery),
     key(Int, "num.replica.alter.log.dirs.threads", None, Any, ReadOnly, Replication),
     key(Int, "num.replica.fetchers", Some("1"), AtLeast(1), ClusterWide, Replication),
-    key(Int, "offsets.commit.timeout.ms", Some("5000"), AtLeast(1), ReadOnly, Machinery),
     key(Int, "offsets.load.buffer.size", Some("5242880"), AtLeast(1), ReadOnly, Machinery),
     key(Class, "principal.builder.class", Some("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"), Any, PerBroker, Security),
     key(Int, "producer.id.expiration.check.interval.ms", Some("600000"), AtLeast(1), ReadOnly, Machinery).hidden(),

@@ -525,6 +525,9 @@ pub static KEYS: &[Key] = &[
     int("offsets.topic.segment.bytes", "104857600", Check::AtLeast(1))
         .about("`segment.bytes` of `__consumer_offsets`. Read when the topic is created.")
         .set(|config, value| config.offsets_topic.topic.segment_bytes = value.int()),
+    int("offsets.commit.timeout.ms", "5000", Check::AtLeast(1))
+        .about("How long a change of a group waits for the replicas of its partition of `__consumer_offsets`.")
+        .set(|config, value| config.offsets_topic.commit_timeout = value.millis()),
     int("offsets.topic.compression.codec", "0", Check::Any)
         .about("How records of `__consumer_offsets` are compressed: 0 not at all, 1 gzip, 2 snappy, 3 lz4, 4 zstd.")
         .set(|config, value| config.offsets_topic.codec = value.int()),

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::CoordinatorRecord;
+use coordinator::{CoordinatorRecord, Producer};
 use storage::{AppendError, AppendJob, Appended, EngineError, Origin};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 use wire::Bytes;
-use wire::batch::{BatchBuilder, BatchOptions, Codec};
+use wire::batch::{BatchBuilder, BatchOptions, Codec, EndTxnMarker};
 
-use super::load::{self, Replay, ViewChanges};
+use super::load::{self, Replay, Stored, ViewChanges};
 use crate::clock;
 use crate::context::Context;
 use crate::topics::Partition;
@@ -33,6 +33,13 @@ pub(crate) enum NotStored {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
+}
+
+/// How records are stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Storing {
+    pub(crate) codec: Codec,
+    pub(crate) origin: Origin,
 }
 
 /// Stores one coordinator's records and keeps their view.
@@ -62,38 +69,79 @@ impl Journal {
         self.partition.log.key().partition
     }
 
+    /// The offset behind everything that was stored.
+    pub(crate) fn end(&self) -> i64 {
+        self.partition.log.log_end_offset()
+    }
+
     /// When the view is to be written.
     pub(crate) fn view_due(&self) -> Option<Instant> {
         self.view_due
     }
 
-    /// Appends the records as one batch and applies each to `state`.
+    /// Appends the records as one batch and applies each to `state`. Returns the offset behind them: whoever is told of them waits
+    /// until the log is committed so far.
     pub(crate) async fn store<S: Replay>(
         &mut self,
         ctx: &Context,
         state: &mut S,
         records: &[CoordinatorRecord],
-        codec: Codec,
-    ) -> Result<(), NotStored> {
-        let batch = batch(ctx.now_ms(), records, codec).ok_or(NotStored::TooLarge)?;
-        let bytes = batch.len() as u64;
-        let base_offset = self.append(ctx, batch).await?;
-        let traffic = &self.partition.traffic;
-        traffic.appended(bytes, records.len() as u64);
-        for (offset, record) in (base_offset..).zip(records) {
-            load::replay(&self.partition.log, state, record, offset);
-            self.view.note(record, offset);
+        transaction: Option<Producer>,
+        storing: Storing,
+    ) -> Result<i64, NotStored> {
+        let batch =
+            batch(ctx.now_ms(), records, transaction, storing.codec).ok_or(NotStored::TooLarge)?;
+        let base_offset = self
+            .append(ctx, batch, records.len(), storing.origin)
+            .await?;
+        let mut end = base_offset;
+        for record in records {
+            let stored = match transaction {
+                Some(producer) => Stored::InTransaction(producer.id, record),
+                None => Stored::Record(record),
+            };
+            load::replay(&self.partition.log, state, &mut self.view, stored, end);
+            end = end.saturating_add(1);
         }
         self.keep_view().await;
-        Ok(())
+        Ok(end)
     }
 
-    async fn append(&self, ctx: &Context, batch: Bytes) -> Result<i64, NotStored> {
+    /// Appends the end of a transaction and has `state` draw its consequences. Returns the offset behind it.
+    pub(crate) async fn end_transaction<S: Replay>(
+        &mut self,
+        ctx: &Context,
+        state: &mut S,
+        marker: EndTxnMarker,
+        bumps_epoch: bool,
+    ) -> Result<i64, NotStored> {
+        let batch = marker.to_batch(ctx.now_ms());
+        let batch = batch.map_err(|_| NotStored::TooLarge)?;
+        let origin = Origin::Marker { bumps_epoch };
+        let offset = self.append(ctx, batch, 1, origin).await?;
+        let end = Stored::End {
+            producer_id: marker.producer_id,
+            committed: marker.committed,
+        };
+        load::replay(&self.partition.log, state, &mut self.view, end, offset);
+        self.keep_view().await;
+        Ok(offset.saturating_add(1))
+    }
+
+    /// Where the batch stands, once it does.
+    async fn append(
+        &self,
+        ctx: &Context,
+        batch: Bytes,
+        records: usize,
+        origin: Origin,
+    ) -> Result<i64, NotStored> {
+        let bytes = batch.len() as u64;
         let job = AppendJob {
             log: Arc::clone(&self.partition.log),
             batch,
             leader_epoch: self.partition.leader_epoch,
-            origin: Origin::Internal,
+            origin,
         };
         let (sender, receiver) = oneshot::channel::<Vec<Result<Appended, AppendError>>>();
         ctx.store.append(
@@ -101,7 +149,9 @@ impl Journal {
             Box::new(move |results| drop(sender.send(results))),
         );
         let result = receiver.await.ok().and_then(|mut results| results.pop());
-        Ok(result.ok_or(NotStored::Closed)??.base_offset)
+        let appended = result.ok_or(NotStored::Closed)??;
+        self.partition.traffic.appended(bytes, records as u64);
+        Ok(appended.base_offset)
     }
 
     /// Begins to write the view's changes if they are due; nothing waits for it.
@@ -172,11 +222,27 @@ impl Journal {
     }
 }
 
-fn batch(now_ms: i64, records: &[CoordinatorRecord], codec: Codec) -> Option<Bytes> {
-    let mut builder = BatchBuilder::new(BatchOptions {
+fn batch(
+    now_ms: i64,
+    records: &[CoordinatorRecord],
+    transaction: Option<Producer>,
+    codec: Codec,
+) -> Option<Bytes> {
+    let mut options = BatchOptions {
         codec,
         ..BatchOptions::default()
-    });
+    };
+    if let Some(producer) = transaction {
+        options = BatchOptions {
+            producer_id: producer.id,
+            producer_epoch: producer.epoch,
+            // As Kafka has it; nobody counts the sequences of a coordinator.
+            base_sequence: 0,
+            transactional: true,
+            ..options
+        };
+    }
+    let mut builder = BatchBuilder::new(options);
     for record in records {
         builder
             .append(now_ms, Some(&record.key), record.value.as_deref(), &[])

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use wire::Bytes;
-use wire::batch;
+use wire::batch::{self, EndTxnMarker};
 
 use crate::clock;
 use crate::topics::Partition;
@@ -30,7 +30,27 @@ pub(crate) trait Replay: Send + 'static {
     /// Why a record cannot be read.
     type Error: Display;
 
-    fn replay(&mut self, record: &CoordinatorRecord, offset: i64) -> Result<(), Self::Error>;
+    /// A row of the view: the latest record of its key, from somewhere below the view's end.
+    fn restore(&mut self, row: &CoordinatorRecord) -> Result<(), Self::Error>;
+
+    /// What stands in the log at `offset`. `note` is handed what the view has to say from now on.
+    fn replay(
+        &mut self,
+        stored: Stored<'_>,
+        offset: i64,
+        note: &mut dyn FnMut(CoordinatorRecord),
+    ) -> Result<(), Self::Error>;
+}
+
+/// What stands in a coordinator's log at one offset.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stored<'a> {
+    /// A record outside any transaction.
+    Record(&'a CoordinatorRecord),
+    /// A record of this producer's transaction.
+    InTransaction(i64, &'a CoordinatorRecord),
+    /// The end of this producer's transaction.
+    End { producer_id: i64, committed: bool },
 }
 
 /// Why a coordinator's state could not be read.
@@ -64,9 +84,8 @@ pub(super) struct ViewChanges {
 }
 
 impl ViewChanges {
-    pub(super) fn note(&mut self, record: &CoordinatorRecord, offset: i64) {
-        self.rows.insert(record.key.clone(), record.value.clone());
-        self.end = offset.saturating_add(1);
+    fn note(&mut self, row: CoordinatorRecord) {
+        self.rows.insert(row.key, row.value);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -150,8 +169,7 @@ fn read<S: Replay>(log: &PartitionLog, state: &mut S) -> Result<(), LoadError> {
             key: Bytes::copy_from_slice(key),
             value: Some(Bytes::copy_from_slice(value)),
         };
-        // Where it stood in the log is not known any more; it was below the view's end.
-        replay(log, state, &record, 0);
+        passed_over(log, next, state.restore(&record));
     })?;
     let end = log.log_end_offset();
     while next < end {
@@ -186,7 +204,16 @@ fn replay_batches<S: Replay>(
     };
     for found in batch::batches(bytes) {
         let (header, bytes) = found.map_err(|error| bad(next, &error))?;
-        if !header.attributes.is_control() {
+        if header.attributes.is_control() {
+            let marker = EndTxnMarker::from_batch(bytes).map_err(|error| bad(next, &error))?;
+            if let Some(marker) = marker {
+                let end = Stored::End {
+                    producer_id: marker.producer_id,
+                    committed: marker.committed,
+                };
+                replay(log, state, changes, end, header.last_offset());
+            }
+        } else {
             let records =
                 batch::records(bytes, BATCH_BYTES_MAX).map_err(|error| bad(next, &error))?;
             for record in records.iter() {
@@ -199,8 +226,11 @@ fn replay_batches<S: Replay>(
                     key: Bytes::copy_from_slice(record.key.unwrap_or_default()),
                     value: record.value.map(Bytes::copy_from_slice),
                 };
-                replay(log, state, &record, offset);
-                changes.note(&record, offset);
+                let stored = match header.attributes.is_transactional() {
+                    true => Stored::InTransaction(header.producer_id, &record),
+                    false => Stored::Record(&record),
+                };
+                replay(log, state, changes, stored, offset);
             }
         }
         next = header.next_offset();
@@ -208,14 +238,22 @@ fn replay_batches<S: Replay>(
     Ok(next)
 }
 
-/// One record that cannot be read costs what it says, not what stands beside it.
+/// Applies what stands at `offset` to the state, and notes for the view what it came to.
 pub(super) fn replay<S: Replay>(
     log: &PartitionLog,
     state: &mut S,
-    record: &CoordinatorRecord,
+    changes: &mut ViewChanges,
+    stored: Stored<'_>,
     offset: i64,
 ) {
-    if let Err(error) = state.replay(record, offset) {
+    let replayed = state.replay(stored, offset, &mut |row| changes.note(row));
+    passed_over(log, offset, replayed);
+    changes.end = offset.saturating_add(1);
+}
+
+/// One record that cannot be read costs what it says, not what stands beside it.
+fn passed_over<E: Display>(log: &PartitionLog, offset: i64, replayed: Result<(), E>) {
+    if let Err(error) = replayed {
         let partition = log.key().partition;
         warn!(topic = log.topic(), partition, offset, %error, "a coordinator record cannot be read and is passed over");
     }

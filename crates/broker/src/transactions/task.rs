@@ -11,7 +11,7 @@ use coordinator::transactions::{
 use coordinator::{CoordinatorRecord, Decision, Ticket};
 use foldhash::HashMap;
 use parking_lot::Mutex;
-use storage::AppendError;
+use storage::{AppendError, Origin};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -24,8 +24,9 @@ use super::{Answer, Message, Waiting, markers};
 use crate::clock;
 use crate::config::Config;
 use crate::context::Context;
-use crate::coordinators::journal::{Journal, NotStored};
-use crate::coordinators::load::{self, NotLoaded, Replay};
+use crate::coordinators::committing::Committing;
+use crate::coordinators::journal::{Journal, NotStored, Storing};
+use crate::coordinators::load::{self, NotLoaded, Replay, Stored};
 use crate::coordinators::{Time, sleep_until};
 use crate::topics::Partition;
 
@@ -33,12 +34,29 @@ use crate::topics::Partition;
 const WRITING_MAX: usize = 256;
 /// How long a coordinator that needs a producer id waits for one. It answers that it is loading otherwise.
 const PRODUCER_ID_MAX: Duration = Duration::from_secs(5);
+/// How long an answer waits for the other replicas. Kafka waits as long as the transaction may last.
+const REPLICATION_MAX: Duration = Duration::from_secs(30);
 
 impl Replay for TransactionShard {
     const NAME: &'static str = "transaction coordinator";
     type Error = RecordError;
 
-    fn replay(&mut self, record: &CoordinatorRecord, offset: i64) -> Result<(), RecordError> {
+    fn restore(&mut self, row: &CoordinatorRecord) -> Result<(), RecordError> {
+        // Where it stood in the log is not known any more.
+        Self::replay(self, row, 0).map(drop)
+    }
+
+    fn replay(
+        &mut self,
+        stored: Stored<'_>,
+        offset: i64,
+        note: &mut dyn FnMut(CoordinatorRecord),
+    ) -> Result<(), RecordError> {
+        // Nobody writes to this topic in transactions.
+        let (Stored::Record(record) | Stored::InTransaction(_, record)) = stored else {
+            return Ok(());
+        };
+        note(record.clone());
         Self::replay(self, record, offset).map(drop)
     }
 }
@@ -66,7 +84,9 @@ pub(super) async fn run(
     };
     let mut owner = Owner {
         patience: config.transaction_patience,
-        journal: Journal::of(partition),
+        journal: Journal::of(Arc::clone(&partition)),
+        replies: Committing::of(Arc::clone(&partition)),
+        decided: Committing::of(partition),
         ctx,
         config,
         shard,
@@ -82,14 +102,17 @@ pub(super) async fn run(
     };
     owner.shard.loaded(owner.time.now_ms());
     loop {
+        owner.release();
         owner.catch_up().await;
         owner.send_markers();
         let wake = owner.wake_at();
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            () = owner.replies.moved() => {}
+            () = owner.decided.moved() => {}
             Some(written) = owner.writing.join_next() => owner.written(written).await,
-            message = messages.recv() => match message {
+            message = messages.recv(), if !owner.replies.is_full() => match message {
                 Some(message) => {
                     // What ran out while nothing came is earlier than what comes now, even if the timer has yet to say so.
                     owner.catch_up().await;
@@ -149,6 +172,10 @@ struct Owner {
     /// What the shard's options are from.
     config: Arc<Config>,
     journal: Journal,
+    /// What is told once it is committed, or given up.
+    replies: Committing<Vec<(Ticket, TransactionReply)>>,
+    /// Markers of decisions that are not committed yet.
+    decided: Committing<Vec<Markers>>,
     shard: TransactionShard,
     producer_ids: ProducerIds,
     time: Time,
@@ -168,7 +195,12 @@ struct Owner {
 impl Owner {
     fn wake_at(&self) -> Option<Instant> {
         let deadline = self.shard.next_deadline().map(|at| self.time.instant(at));
-        let all = [deadline, self.journal.view_due(), self.parked.next_end()];
+        let all = [
+            deadline,
+            self.journal.view_due(),
+            self.parked.next_end(),
+            self.replies.next_end(),
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -230,18 +262,30 @@ impl Owner {
         self.carry_out(decision).await;
     }
 
-    /// Stores the records, makes them true, and answers; in this order.
+    /// Stores the records, makes them true, has them committed, and answers; in this order.
     async fn carry_out(&mut self, decision: Decision<TransactionReply>) {
+        let until = Some(clock::monotonic() + REPLICATION_MAX);
         if decision.records.is_empty() {
-            return self.answer(decision.replies);
+            if let Some(replies) = self.replies.behind_others(until, decision.replies) {
+                self.answer(replies);
+            }
+            return;
         }
         // Kafka does not compress this topic either.
+        let storing = Storing {
+            codec: Codec::None,
+            origin: Origin::Internal,
+        };
         let records = &decision.records;
         let stored = self
             .journal
-            .store(&self.ctx, &mut self.shard, records, Codec::None);
+            .store(&self.ctx, &mut self.shard, records, None, storing);
         match stored.await {
-            Ok(()) => self.answer(decision.replies),
+            Ok(end) => {
+                if let Some(replies) = self.replies.hold(end, until, decision.replies) {
+                    self.answer(replies);
+                }
+            }
             Err(error) => {
                 let partition = self.journal.partition();
                 warn!(partition, %error, "a transaction coordinator cannot store its records");
@@ -250,6 +294,26 @@ impl Owner {
                     .shard
                     .append_failed(now_ms, decision, &for_not_stored(&error));
                 self.answer(replies);
+            }
+        }
+    }
+
+    /// Goes on with what has been committed, and with what has waited for too long.
+    fn release(&mut self) {
+        let now = clock::monotonic();
+        for (_, markers) in self.decided.take(now) {
+            self.unwritten.extend(markers);
+        }
+        for (committed, replies) in self.replies.take(now) {
+            if committed {
+                self.answer(replies);
+                continue;
+            }
+            // It may be committed yet. Who asks again finds out.
+            for (ticket, _) in replies {
+                if let Some(waiting) = self.waiting.remove(&ticket) {
+                    send(waiting, Err(TransactionError::CoordinatorUnavailable));
+                }
             }
         }
     }
@@ -270,9 +334,14 @@ impl Owner {
         }
     }
 
-    /// Begins to write what follows from the decisions stored.
+    /// Begins to write what follows from the decisions that are committed, those included that were found in the log.
     fn send_markers(&mut self) {
-        self.unwritten.extend(self.shard.take_markers());
+        let markers = self.shard.take_markers();
+        if !markers.is_empty()
+            && let Some(markers) = self.decided.hold(self.journal.end(), None, markers)
+        {
+            self.unwritten.extend(markers);
+        }
         while self.writing.len() < WRITING_MAX
             && let Some(markers) = self.unwritten.pop_front()
         {
