@@ -455,6 +455,28 @@ fn a_log_may_be_deleted_while_it_is_compacted() {
 }
 
 #[test]
+fn a_log_may_be_deleted_at_any_moment_of_a_run() {
+    let harness = harness();
+    for partition in 0..60 {
+        let log = long_log(&harness, partition);
+        let outcome = std::thread::scope(|scope| {
+            let run = scope.spawn(|| harness.store().clean());
+            // Whenever it is deleted is right; this is to meet the run at different places.
+            let pause = u64::try_from(partition).unwrap() * 50;
+            std::thread::sleep(std::time::Duration::from_micros(pause));
+            harness.store().delete_log(log.key()).unwrap();
+            run.join().unwrap()
+        });
+        assert!(
+            matches!(outcome, Ok(_) | Err(CleanError::Gone)),
+            "{outcome:?}"
+        );
+    }
+    let dirs = harness.store().dirs();
+    assert!(dirs.iter().all(|dir| dir.offline.is_none()), "{dirs:?}");
+}
+
+#[test]
 fn a_log_may_lose_its_front_or_its_end_while_it_is_compacted() {
     let mut harness = harness();
     let log = long_log(&harness, 0);

@@ -42,6 +42,21 @@ pub(crate) struct Pass<'a> {
 impl Pass<'_> {
     /// Cleans what `cleanable` says. What was done before an error stays done.
     pub(crate) fn run(&mut self, cleanable: &Cleanable) -> Result<(), CleanError> {
+        let ran = self.clean(cleanable);
+        ran.map_err(|error| self.unless_gone(error, &[]))
+    }
+
+    /// Files that went with the log, or with these segments of it, are no fault of the disk.
+    fn unless_gone(&self, error: CleanError, segments: &[Arc<Segment>]) -> CleanError {
+        let log = self.log;
+        let is_gone = || log.is_deleted() || !segments.iter().all(|segment| log.lists(segment));
+        match error {
+            CleanError::Engine(_) if is_gone() => CleanError::Gone,
+            error => error,
+        }
+    }
+
+    fn clean(&mut self, cleanable: &Cleanable) -> Result<(), CleanError> {
         let began = now();
         // From here on RocksDB counts on nothing within these segments but whole ones.
         self.log
@@ -79,7 +94,10 @@ impl Pass<'_> {
         };
         let dirty = |segment: &&Arc<Segment>| segment.facts().end_offset > first_dirty;
         for segment in cleanable.segments.iter().filter(dirty) {
-            if !self.map_segment(segment, &mut mapping)? {
+            let has_room = self
+                .map_segment(segment, &mut mapping)
+                .map_err(|error| self.unless_gone(error, std::slice::from_ref(segment)))?;
+            if !has_room {
                 break;
             }
         }
@@ -160,7 +178,7 @@ impl Pass<'_> {
         if !matches!(outcome, Err(CleanError::Died)) {
             let _ = std::fs::remove_file(&draft);
         }
-        outcome
+        outcome.map_err(|error| self.unless_gone(error, group))
     }
 
     /// `None` where the group cannot be read to its end.
