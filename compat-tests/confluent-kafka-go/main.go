@@ -59,6 +59,8 @@ func (c *client) Code(err error) int {
 		return 1
 	case kafka.ErrInvalidArg: // librdkafka does not even ask for 0 partitions
 		return int(kafka.ErrInvalidPartitions)
+	case kafka.ErrFenced: // by 47 or 90
+		return int(kafka.ErrProducerFenced)
 	}
 	return int(known.Code())
 }
@@ -178,6 +180,10 @@ func (c *client) Produce(topic string, how steps.How, records []steps.Record) er
 		return err
 	}
 	defer producer.Close()
+	return send(producer, topic, records)
+}
+
+func send(producer *kafka.Producer, topic string, records []steps.Record) error {
 	deliveries := make(chan kafka.Event, len(records))
 	for i, record := range records {
 		message := &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: &topic, Partition: record.Partition}, Key: record.Key,
@@ -214,9 +220,10 @@ func recordOf(message *kafka.Message) steps.Record {
 	return record
 }
 
-func (c *client) Consume(topic string, starts map[int32]int64, count int) ([]steps.Record, error) {
+func (c *client) Consume(topic string, starts map[int32]int64, count int, committed bool) ([]steps.Record, error) {
+	isolation := map[bool]string{false: "read_uncommitted", true: "read_committed"}[committed]
 	consumer, err := kafka.NewConsumer(&kafka.ConfigMap{"bootstrap.servers": steps.Bootstrap(), "group.id": "unused",
-		"enable.auto.commit": false, "auto.offset.reset": "error", "fetch.wait.max.ms": 200})
+		"isolation.level": isolation, "enable.auto.commit": false, "auto.offset.reset": "error", "fetch.wait.max.ms": 200})
 	if err != nil {
 		return nil, err
 	}

@@ -175,6 +175,10 @@ func (c *client) Produce(topic string, how steps.How, records []steps.Record) er
 		return err
 	}
 	defer producer.Close()
+	return send(producer, topic, records)
+}
+
+func send(producer *kgo.Client, topic string, records []steps.Record) error {
 	ctx, cancel := limited()
 	defer cancel()
 	var produced []*kgo.Record
@@ -186,20 +190,24 @@ func (c *client) Produce(topic string, how steps.How, records []steps.Record) er
 		produced = append(produced, &kgo.Record{Topic: topic, Partition: record.Partition, Key: record.Key, Value: record.Value,
 			Headers: headers, Timestamp: time.UnixMilli(record.TimestampMs)})
 	}
-	err = producer.ProduceSync(ctx, produced...).FirstErr()
+	err := producer.ProduceSync(ctx, produced...).FirstErr()
 	for i, record := range produced {
 		records[i].Offset = record.Offset
 	}
 	return err
 }
 
-func (c *client) Consume(topic string, starts map[int32]int64, count int) ([]steps.Record, error) {
+func (c *client) Consume(topic string, starts map[int32]int64, count int, committed bool) ([]steps.Record, error) {
 	offsets := map[int32]kgo.Offset{}
 	for partition, start := range starts {
 		offsets[partition] = kgo.NewOffset().At(start)
 	}
+	isolation := kgo.ReadUncommitted()
+	if committed {
+		isolation = kgo.ReadCommitted()
+	}
 	consumer, err := kgo.NewClient(kgo.SeedBrokers(steps.Bootstrap()), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxWait(200*time.Millisecond), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}))
+		kgo.FetchIsolationLevel(isolation), kgo.FetchMaxWait(200*time.Millisecond), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}))
 	if err != nil {
 		return nil, err
 	}

@@ -159,7 +159,7 @@ func bytes(data []byte) sarama.Encoder {
 	return sarama.ByteEncoder(data)
 }
 
-func (c *client) Produce(topic string, how steps.How, records []steps.Record) error {
+func producing(how steps.How) *sarama.Config {
 	config := config()
 	config.Producer.RequiredAcks = sarama.RequiredAcks(how.Acks)
 	config.Producer.Compression = codecs[how.Codec]
@@ -169,11 +169,19 @@ func (c *client) Produce(topic string, how steps.How, records []steps.Record) er
 	if how.Idempotent {
 		config.Producer.Idempotent, config.Net.MaxOpenRequests = true, 1
 	}
-	producer, err := sarama.NewSyncProducer(servers(), config)
+	return config
+}
+
+func (c *client) Produce(topic string, how steps.How, records []steps.Record) error {
+	producer, err := sarama.NewSyncProducer(servers(), producing(how))
 	if err != nil {
 		return err
 	}
 	defer producer.Close()
+	return send(producer, topic, records)
+}
+
+func send(producer sarama.SyncProducer, topic string, records []steps.Record) error {
 	var messages []*sarama.ProducerMessage
 	for _, record := range records {
 		message := &sarama.ProducerMessage{Topic: topic, Partition: record.Partition, Key: bytes(record.Key), Value: bytes(record.Value),
@@ -196,10 +204,13 @@ func (c *client) Produce(topic string, how steps.How, records []steps.Record) er
 	return nil
 }
 
-func (c *client) Consume(topic string, starts map[int32]int64, count int) ([]steps.Record, error) {
+func (c *client) Consume(topic string, starts map[int32]int64, count int, committed bool) ([]steps.Record, error) {
 	config := config()
 	config.Consumer.MaxWaitTime = 200 * time.Millisecond
 	config.Consumer.Return.Errors = true
+	if committed {
+		config.Consumer.IsolationLevel = sarama.ReadCommitted
+	}
 	consumer, err := sarama.NewConsumer(servers(), config)
 	if err != nil {
 		return nil, err

@@ -35,6 +35,8 @@ func (c *client) Identity() (string, string) {
 	return "segmentio", "unknown"
 }
 
+const noTransactions = "kafka-go's writer has no producer id"
+
 func (c *client) Cannot() map[string]string {
 	return map[string]string{
 		"offset-max-timestamp":  "kafka-go has no name for the offset of the largest timestamp",
@@ -44,6 +46,10 @@ func (c *client) Cannot() map[string]string {
 		"error-no-offset":       "its groups start at the first or last record and have no auto.offset.reset=none",
 		"group-next-generation": "kafka-go speaks the classic protocol only",
 		"admin-log-dirs":        "kafka-go has no DescribeLogDirs",
+		"transaction-commit":    noTransactions,
+		"transaction-abort":     noTransactions,
+		"transaction-offsets":   noTransactions,
+		"transaction-fenced":    noTransactions,
 	}
 }
 
@@ -240,7 +246,8 @@ func recordOf(message kafka.Message) steps.Record {
 	return record
 }
 
-func (c *client) Consume(topic string, starts map[int32]int64, count int) ([]steps.Record, error) {
+// Consume always reads everything: what is committed is asked for by the steps of transactions alone, which are not for it.
+func (c *client) Consume(topic string, starts map[int32]int64, count int, _ bool) ([]steps.Record, error) {
 	ctx, cancel := limited()
 	defer cancel()
 	found := make(chan steps.Record)

@@ -23,4 +23,5 @@ func (Lacking) Quotas(string) (map[string]float64, error)                  { ret
 func (Lacking) ListOffsets(string, int64) (map[int32]int64, error)         { return nil, errLacking }
 func (Lacking) BrokerConfig(string) (Config, error)                        { return Config{}, errLacking }
 func (Lacking) AlterBroker(string, *string) error                          { return errLacking }
+func (Lacking) Transactional(string) (Transactional, error)                { return nil, errLacking }
 func (Lacking) CommitAs(string, string, int32, string, int32, int64) error { return errLacking }

@@ -219,13 +219,19 @@ func (s *Suite) write(kind string, how How) error {
 	return s.fill(topic, how, 0, count)
 }
 
-// fill writes record(start) to record(end-1), and holds the client to their offsets.
-func (s *Suite) fill(topic string, how How, start, end int) error {
+// records are record(start) to record(end-1) before they are written.
+func (s *Suite) records(start, end int) []Record {
 	var records []Record
 	for i := start; i < end; i++ {
 		records = append(records, s.record(i))
 		records[i-start].Offset = Untold
 	}
+	return records
+}
+
+// fill writes record(start) to record(end-1), and holds the client to their offsets.
+func (s *Suite) fill(topic string, how How, start, end int) error {
+	records := s.records(start, end)
 	if err := s.Produce(topic, how, records); err != nil || how.Acks == 0 {
 		// With acks=0 nobody tells the producer an offset.
 		return err
@@ -240,7 +246,7 @@ func (s *Suite) fill(topic string, how How, start, end int) error {
 
 // readAt returns the error of a read without any reset, nil if something was read.
 func (s *Suite) readAt(topic string, offset int64) error {
-	_, err := s.Consume(topic, map[int32]int64{0: offset}, 1)
+	_, err := s.Consume(topic, map[int32]int64{0: offset}, 1, false)
 	return err
 }
 
@@ -266,7 +272,15 @@ func (s *Suite) same(record Record) error {
 }
 
 func (s *Suite) readFrom(topic string, starts map[int32]int64, wanted int) error {
-	records, err := s.Consume(topic, starts, wanted)
+	return s.readAs(topic, starts, wanted, false)
+}
+
+func (s *Suite) readCommitted(topic string, starts map[int32]int64, wanted int) error {
+	return s.readAs(topic, starts, wanted, true)
+}
+
+func (s *Suite) readAs(topic string, starts map[int32]int64, wanted int, committed bool) error {
+	records, err := s.Consume(topic, starts, wanted, committed)
 	if err = errors.Join(err, equal("records read", wanted, len(records))); err != nil {
 		return err
 	}

@@ -100,6 +100,7 @@ type Client interface {
 	Log
 	Groups
 	Admin
+	Transactions
 }
 
 // Log is topics and records.
@@ -113,8 +114,8 @@ type Log interface {
 	Delete(topics ...string) error
 	// Produce waits for all, and fills in their offsets unless that is Untold.
 	Produce(topic string, how How, records []Record) error
-	// Consume reads count records without any reset.
-	Consume(topic string, starts map[int32]int64, count int) ([]Record, error)
+	// Consume reads count records without any reset, with isolation.level=read_committed if only committed ones count.
+	Consume(topic string, starts map[int32]int64, count int, committed bool) ([]Record, error)
 	// LookUp asks for an offset by time, Earliest, Latest or MaxTimestamp.
 	LookUp(topic string, partition int32, at int64) (offset, foundMs int64, err error)
 	// DeleteRecords answers the low watermark.
@@ -151,6 +152,7 @@ func Run(client Client) {
 	fmt.Println("client", name, version)
 	s.logSteps()
 	s.groupSteps()
+	s.transactionSteps()
 	s.adminSteps()
 	s.step("delete-topics", func() error { return s.Delete(s.created...) })
 	s.step("error-deleted-topic", s.deletedTopic)
