@@ -8,10 +8,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import CommitFailedError, KafkaError, for_code
+from aiokafka.errors import CommitFailedError, KafkaError, ProducerFenced, for_code
 
 from groups import HEARTBEAT_MS, ILLEGAL_GENERATION, METADATA_MAX_AGE_MS, SESSION_TIMEOUT_MS, Described
 from steps import BOOTSTRAP, DEADLINE_S, PARTITIONS, UNKNOWN_TOPIC, Client, Record, Refused
+from transactions import PRODUCER_FENCED
 
 DYNAMIC_TOPIC_CONFIG = 1
 # It warns of what the steps provoke.
@@ -26,6 +27,8 @@ def wait(coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, LOOP).result(2 * DEADLINE_S)
     except CommitFailedError as error:
         raise Refused(ILLEGAL_GENERATION, repr(error)) from error
+    except ProducerFenced as error:
+        raise Refused(PRODUCER_FENCED, repr(error)) from error
     except KafkaError as error:
         raise Refused(getattr(error, "errno", -1), repr(error)) from error
 
@@ -39,6 +42,43 @@ def taken(items):
 
 def read(record):
     return Record(record.partition, record.timestamp, record.key, record.value, list(record.headers), record.offset, record.topic)
+
+
+async def send(producer, topic, records):
+    """Waits for all, and answers their offsets."""
+    waiting = [await producer.send(topic, record.value, record.key, record.partition, record.timestamp, record.headers)
+               for record in records]
+    found = await asyncio.wait_for(asyncio.gather(*waiting), DEADLINE_S)
+    return [at.offset if at else None for at in found]
+
+
+class Transactional:
+    """What lib/transactions.py asks of a producer."""
+
+    def __init__(self, transactional_id):
+        wait(self.start(transactional_id))
+
+    async def start(self, transactional_id):
+        self.producer = AIOKafkaProducer(bootstrap_servers=BOOTSTRAP, transactional_id=transactional_id)
+        await self.producer.start()
+
+    def begin(self):
+        wait(self.producer.begin_transaction())
+
+    def send(self, topic, records):
+        wait(send(self.producer, topic, records))
+
+    def send_offsets(self, _member, group, offsets):
+        wait(self.producer.send_offsets_to_transaction({TopicPartition(*place): at for place, at in offsets.items()}, group))
+
+    def commit(self):
+        wait(self.producer.commit_transaction())
+
+    def abort(self):
+        wait(self.producer.abort_transaction())
+
+    def close(self):
+        wait(self.producer.stop())
 
 
 class GroupConsumer(ConsumerRebalanceListener):
@@ -156,10 +196,7 @@ class Aiokafka(Client):
                                     compression_type=codec, enable_idempotence=idempotent)
         await producer.start()
         try:
-            waiting = [await producer.send(topic, record.value, record.key, record.partition, record.timestamp, record.headers)
-                       for record in records]
-            found = await asyncio.wait_for(asyncio.gather(*waiting), DEADLINE_S)
-            return [at.offset if at else None for at in found]
+            return await send(producer, topic, records)
         finally:
             await producer.stop()
 
@@ -171,7 +208,7 @@ class Aiokafka(Client):
         finally:
             await consumer.stop()
 
-    def consume(self, topic, starts, count):
+    def consume(self, topic, starts, count, committed=False):
         async def use(consumer):
             records = []
             consumer.assign([TopicPartition(topic, partition) for partition in starts])
@@ -180,7 +217,7 @@ class Aiokafka(Client):
             while len(records) < count:
                 records += [read(r) for batch in (await consumer.getmany(timeout_ms=200)).values() for r in batch]
             return records + [read(r) for batch in (await consumer.getmany(timeout_ms=100)).values() for r in batch]
-        return wait(self.with_consumer(use))
+        return wait(self.with_consumer(use, isolation_level="read_committed" if committed else "read_uncommitted"))
 
     def read_at(self, topic, partition, offset):
         async def use(consumer):
@@ -216,6 +253,9 @@ class Aiokafka(Client):
 
     def member(self, group, topics, *, pattern=None, client_id="compat", instance_id=None, protocol="classic", reset="earliest"):
         return GroupConsumer(group, topics, pattern, client_id, instance_id, reset)
+
+    def transactional(self, transactional_id):
+        return Transactional(transactional_id)
 
     def committed(self, group, topic):
         asked = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]

@@ -9,6 +9,7 @@ from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, 
 
 from groups import HEARTBEAT_MS, METADATA_MAX_AGE_MS, SESSION_TIMEOUT_MS, Described
 from steps import BOOTSTRAP, DEADLINE_S, INVALID_PARTITIONS, PARTITIONS, Client, Record, Refused, Wrong, refused
+from transactions import PRODUCER_FENCED
 
 OPS = {"set": AlterConfigOpType.SET, "delete": AlterConfigOpType.DELETE,
        "append": AlterConfigOpType.APPEND, "subtract": AlterConfigOpType.SUBTRACT}
@@ -32,6 +33,65 @@ def fresh_admin():
 def read(message):
     return Record(message.partition(), message.timestamp()[1], message.key(), message.value(),
                   [tuple(header) for header in message.headers() or []], message.offset(), message.topic())
+
+
+def send(producer, topic, records):
+    """Waits for all, and answers their offsets."""
+    offsets, errors = [None] * len(records), []
+
+    def delivered(index):
+        def report(error, message):
+            if error:
+                errors.append(error)
+            else:
+                offsets[index] = message.offset()
+        return report
+
+    for i, record in enumerate(records):
+        when = {} if record.timestamp is None else {"timestamp": record.timestamp}
+        producer.produce(topic, record.value, record.key, record.partition, delivered(i), headers=record.headers, **when)
+    undelivered = producer.flush(DEADLINE_S)
+    if errors:
+        raise Refused(errors[0].code(), errors[0].str())
+    if undelivered:
+        raise Wrong(f"{undelivered} records are not acknowledged within {DEADLINE_S} s")
+    return offsets
+
+
+class Transactional:
+    """What lib/transactions.py asks of a producer."""
+
+    def __init__(self, transactional_id):
+        self.producer = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": transactional_id})
+        self.ask(self.producer.init_transactions, DEADLINE_S)
+
+    def ask(self, call, *args):
+        try:
+            call(*args)
+        except KafkaException as error:
+            # librdkafka's own word for what the broker says with 47 or 90.
+            code = PRODUCER_FENCED if error.args[0].code() == KafkaError._FENCED else error.args[0].code()
+            raise Refused(code, error.args[0].str()) from error
+
+    def begin(self):
+        self.ask(self.producer.begin_transaction)
+
+    def send(self, topic, records):
+        send(self.producer, topic, records)
+
+    def send_offsets(self, member, _group, offsets):
+        places = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        self.ask(self.producer.send_offsets_to_transaction, places, member.consumer.consumer_group_metadata(), DEADLINE_S)
+
+    def commit(self):
+        self.ask(self.producer.commit_transaction, DEADLINE_S)
+
+    def abort(self):
+        self.ask(self.producer.abort_transaction, DEADLINE_S)
+
+    def close(self):
+        # It ends with the last hold on it.
+        self.producer = None
 
 
 class GroupConsumer:
@@ -136,33 +196,15 @@ class Confluent(Client):
     def produce(self, topic, records, codec="none", acks="all", idempotent=True):
         producer = Producer({"bootstrap.servers": BOOTSTRAP, "compression.type": codec, "acks": acks,
                              "enable.idempotence": idempotent, "message.max.bytes": 1_000_000, "linger.ms": 5})
-        offsets, errors = [None] * len(records), []
+        return send(producer, topic, records)
 
-        def delivered(index):
-            def report(error, message):
-                if error:
-                    errors.append(error)
-                else:
-                    offsets[index] = message.offset()
-            return report
-
-        for i, record in enumerate(records):
-            when = {} if record.timestamp is None else {"timestamp": record.timestamp}
-            producer.produce(topic, record.value, record.key, record.partition, delivered(i),
-                             headers=record.headers, **when)
-        undelivered = producer.flush(DEADLINE_S)
-        if errors:
-            raise Refused(errors[0].code(), errors[0].str())
-        if undelivered:
-            raise Wrong(f"{undelivered} records are not acknowledged within {DEADLINE_S} s")
-        return offsets
-
-    def consumer(self):
+    def consumer(self, committed=False):
         return Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": self.run_id, "enable.auto.commit": False,
+                         "isolation.level": "read_committed" if committed else "read_uncommitted",
                          "auto.offset.reset": "error", "enable.partition.eof": True})
 
-    def consume(self, topic, starts, count):
-        consumer, records, ended = self.consumer(), [], set()
+    def consume(self, topic, starts, count, committed=False):
+        consumer, records, ended = self.consumer(committed), [], set()
         consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in starts.items()])
         deadline = time.monotonic() + DEADLINE_S
         while len(ended) < len(starts) and time.monotonic() < deadline:
@@ -216,6 +258,9 @@ class Confluent(Client):
 
     def member(self, group, topics, *, pattern=None, client_id="compat", instance_id=None, protocol="classic", reset="earliest"):
         return GroupConsumer(group, topics or [pattern], client_id, instance_id, protocol, reset)
+
+    def transactional(self, transactional_id):
+        return Transactional(transactional_id)
 
     def committed(self, group, topic):
         asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in range(PARTITIONS)])

@@ -13,6 +13,7 @@ from steps import INVALID_PARTITIONS, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, UNKN
 from tool import raise_if_named, tool
 
 NULL = "NULL"
+NO_TRANSACTIONS = "a console producer has no transactions"
 
 
 class Console(ConsoleGroups, Client):
@@ -26,7 +27,11 @@ class Console(ConsoleGroups, Client):
               "group-commit-metadata": "the tools neither write nor show it",
               "group-seek-time": "a console consumer in a group does not seek",
               "group-static": "nobody shows whether the others noticed",
-              "error-fenced-member": "a console consumer commits in its own time"}
+              "error-fenced-member": "a console consumer commits in its own time",
+              "transaction-commit": NO_TRANSACTIONS,
+              "transaction-abort": NO_TRANSACTIONS,
+              "transaction-offsets": NO_TRANSACTIONS,
+              "transaction-fenced": NO_TRANSACTIONS}
     TOPIC_CONFIGS = {"retention.ms": "7200000", "max.message.bytes": "200000"}
 
     def version(self):

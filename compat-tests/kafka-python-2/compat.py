@@ -25,6 +25,9 @@ class KafkaPython2(KafkaPythonClient):
         "group-delete-offsets": "the admin client has no call for it"}
     lists_states = lists_types = False
 
+    def metadata_of(self, consumer, group):
+        return group
+
     def create(self, topic, partitions, configs, replication=1):
         answer(self.admin.create_topics, [NewTopic(topic, partitions, replication, topic_configs=configs)])
 

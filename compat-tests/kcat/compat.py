@@ -81,6 +81,8 @@ class Kcat(Client):
                             "admin-log-dirs", "admin-list-offsets", "admin-configs", "admin-quotas"), NO_ADMIN)
     cannot |= dict.fromkeys(("group-commit-metadata", "group-seek-time", "error-fenced-member"),
                             "kcat commits in its own time, and a member of a group cannot be told to seek")
+    cannot |= dict.fromkeys(("transaction-commit", "transaction-abort", "transaction-offsets", "transaction-fenced"),
+                            "kcat makes one transaction of a run, and neither aborts it nor commits offsets with it")
     cannot["group-next-generation"] = "librdkafka 2.0 speaks the classic protocol alone"
     cannot["offset-max-timestamp"] = "librdkafka 2.0 speaks ListOffsets only up to v2"
 

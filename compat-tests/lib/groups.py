@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional
 import wire
 from checks import BOOTSTRAP, PARTITIONS, Record, Wrong, end_of, equal, refused, until
 from members import Member, Victim, exactly, read_by, shared, wait_for
+from report import wanted
 
 ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, GROUP_SUBSCRIBED_TO_TOPIC = 22, 25, 68, 69, 86
 SESSION_TIMEOUT_MS, HEARTBEAT_MS = 6_000, 1_000
@@ -46,7 +47,7 @@ class GroupSteps:
         waiting = {name: step for name, step in (
             ("group-crash", self.crash), ("group-static", self.static), ("group-pattern", self.pattern),
             ("group-alter-offsets", self.alter_offsets_of_a_group), ("error-no-offset", self.no_offset),
-            ("group-next-generation", self.next_generation)) if name not in self.cannot}
+            ("group-next-generation", self.next_generation)) if name not in self.cannot and wanted(name)}
         pool, self.joined = concurrent.futures.ThreadPoolExecutor(len(waiting) or 1), []
         running = {name: pool.submit(step) for name, step in waiting.items()}
 

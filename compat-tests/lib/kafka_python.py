@@ -25,6 +25,42 @@ def read(record):
     return Record(record.partition, record.timestamp, record.key, record.value, list(record.headers), record.offset, record.topic)
 
 
+def send(producer, topic, records):
+    """Waits for all, and answers their offsets."""
+    sent = [answer(producer.send, topic, record.value, record.key, record.headers, record.partition, record.timestamp)
+            for record in records]
+    producer.flush(DEADLINE_S)
+    return [answer(future.get, DEADLINE_S).offset for future in sent]
+
+
+class Transactional:
+    """What lib/transactions.py asks of a producer."""
+
+    def __init__(self, transactional_id, metadata_of):
+        self.metadata_of = metadata_of
+        self.producer = KafkaProducer(bootstrap_servers=BOOTSTRAP, transactional_id=transactional_id)
+        answer(self.producer.init_transactions)
+
+    def begin(self):
+        answer(self.producer.begin_transaction)
+
+    def send(self, topic, records):
+        send(self.producer, topic, records)
+
+    def send_offsets(self, member, group, offsets):
+        places = {TopicPartition(*place): OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()}
+        answer(self.producer.send_offsets_to_transaction, places, self.metadata_of(member.consumer, group))
+
+    def commit(self):
+        answer(self.producer.commit_transaction)
+
+    def abort(self):
+        answer(self.producer.abort_transaction)
+
+    def close(self):
+        self.producer.close(timeout=1)
+
+
 class GroupConsumer(ConsumerRebalanceListener):
     """What lib/members.py asks of a consumer."""
 
@@ -98,19 +134,24 @@ class KafkaPythonClient(Client):
         producer = KafkaProducer(bootstrap_servers=BOOTSTRAP, acks=acks if acks == "all" else int(acks), linger_ms=5,
                                  compression_type=None if codec == "none" else codec, enable_idempotence=idempotent)
         try:
-            sent = [answer(producer.send, topic, record.value, record.key, record.headers, record.partition,
-                           record.timestamp) for record in records]
-            producer.flush(DEADLINE_S)
-            return [answer(future.get, DEADLINE_S).offset for future in sent]
+            return send(producer, topic, records)
         finally:
             producer.close(timeout=1)
 
-    def consumer(self):
+    def transactional(self, transactional_id):
+        return Transactional(transactional_id, self.metadata_of)
+
+    def metadata_of(self, consumer, group):
+        """What the client asks for to commit a group's offsets with a transaction."""
+        return consumer.group_metadata()
+
+    def consumer(self, committed=False):
         return KafkaConsumer(bootstrap_servers=BOOTSTRAP, auto_offset_reset="none", enable_auto_commit=False,
+                             isolation_level="read_committed" if committed else "read_uncommitted",
                              allow_auto_create_topics=False)
 
-    def consume(self, topic, starts, count):
-        consumer, records = self.consumer(), []
+    def consume(self, topic, starts, count, committed=False):
+        consumer, records = self.consumer(committed), []
         partitions = [TopicPartition(topic, partition) for partition in starts]
         consumer.assign(partitions)
         for partition in partitions:

@@ -13,6 +13,7 @@ from admin import AdminSteps
 from groups import GroupSteps
 from members import serve_victim
 from report import report
+from transactions import TransactionSteps
 
 COUNT = 300
 # The record that carries the latest timestamp; it is neither the last of its partition nor of the topic.
@@ -57,7 +58,7 @@ def noise(count):
     return bytes(data)
 
 
-class Client(GroupSteps, AdminSteps):
+class Client(GroupSteps, TransactionSteps, AdminSteps):
     name = "client"
     cannot = {}
     # Over how many partitions the records are dealt out, one after the other.
@@ -82,7 +83,8 @@ class Client(GroupSteps, AdminSteps):
     def topics(self): raise NotImplementedError
     def delete(self, topics): raise NotImplementedError
     def produce(self, topic, records, codec="none", acks="all", idempotent=True): raise NotImplementedError  # offsets
-    def consume(self, topic, starts, count): raise NotImplementedError  # starts: {partition: offset}; all there is
+    # starts: {partition: offset}; all there is, or what a reader with isolation.level=read_committed is given of it
+    def consume(self, topic, starts, count, committed=False): raise NotImplementedError
     def read_at(self, topic, partition, offset): raise NotImplementedError  # without any reset
     def watermarks(self, topic, partition): raise NotImplementedError  # (low, high)
     def look_up(self, topic, partition, spec): raise NotImplementedError  # earliest|latest|max|ms -> (offset, ms or None)
@@ -150,6 +152,7 @@ class Client(GroupSteps, AdminSteps):
         yield "error-bad-config", self.bad_config
         yield "delete-records", self.delete_some_records
         yield from self.group_steps()
+        yield from self.transaction_steps()
         yield from self.admin_steps()
         yield "delete-topics", self.delete_topics
         yield "error-deleted-topic", self.deleted_topic
