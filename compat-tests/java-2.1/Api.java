@@ -17,6 +17,7 @@ import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
+import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 
@@ -132,6 +133,12 @@ final class Api {
     }
 
     // The rest
+
+    /** Offsets that a transaction is to commit for a group; that the member may have been replaced is nobody's question. */
+    static void sendOffsets(Producer<?, ?> producer, Map<TopicPartition, OffsetAndMetadata> offsets, Member member, String group)
+            throws Exception {
+        producer.sendOffsetsToTransaction(offsets, group);
+    }
 
     static Map<TopicPartition, Long> sizes(AdminClient admin, int broker) throws Exception {
         Map<TopicPartition, Long> sizes = new HashMap<>();

@@ -17,7 +17,9 @@ import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.Consumer;
+import org.apache.kafka.clients.consumer.ConsumerGroupMetadata;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.common.GroupType;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
@@ -141,6 +143,13 @@ final class Api {
     }
 
     // The rest
+
+    /** Offsets that a transaction is to commit for a member's group, with all that the member knows of itself (KIP-447). */
+    static void sendOffsets(Producer<?, ?> producer, Map<TopicPartition, OffsetAndMetadata> offsets, Member member, String group)
+            throws Exception {
+        ConsumerGroupMetadata metadata = member.ask(Consumer::groupMetadata);
+        producer.sendOffsetsToTransaction(offsets, metadata);
+    }
 
     /** The sizes in bytes of the partitions on a broker's log directories. */
     static Map<TopicPartition, Long> sizes(AdminClient admin, int broker) throws Exception {

@@ -74,8 +74,12 @@ final class Cluster {
     }
 
     static KafkaConsumer<byte[], byte[]> consumer(String reset) {
+        return consumer(reset, "read_uncommitted");
+    }
+
+    static KafkaConsumer<byte[], byte[]> consumer(String reset, String isolation) {
         return new KafkaConsumer<>(Map.of("bootstrap.servers", BOOTSTRAP, "auto.offset.reset", reset,
-            "allow.auto.create.topics", "false", "enable.auto.commit", "false"),
+            "isolation.level", isolation, "allow.auto.create.topics", "false", "enable.auto.commit", "false"),
             new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 }

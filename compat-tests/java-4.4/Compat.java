@@ -29,6 +29,7 @@ public final class Compat {
         topicsAndRecords(topics);
         errors();
         groups();
+        transactions();
         admin();
         Check.step("delete-topics", topics::deleteAll);
         Check.step("error-deleted-topic", topics::deletedAreGone);
@@ -119,6 +120,17 @@ public final class Compat {
         List<Check.Outcome> outcomes = new ArrayList<>();
         steps.forEach((name, step) -> outcomes.add(Check.attempt(name, step)));
         return outcomes;
+    }
+
+    private void transactions() {
+        TransactionSteps transactions = new TransactionSteps(cluster);
+        Check.step("transaction-commit", transactions::commit);
+        Check.step("transaction-abort", transactions::abort);
+        Check.step("transaction-offsets", () -> transactions.offsets("classic"));
+        Check.step("transaction-fenced", transactions::fenced);
+        if (Api.HAS_NEXT_GENERATION) {
+            Check.step("next-transaction-offsets", () -> transactions.offsets("consumer"));
+        }
     }
 
     private void admin() {

@@ -8,7 +8,6 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.producer.KafkaProducer;
-import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
 
@@ -26,8 +25,7 @@ final class RecordSteps {
         try (KafkaProducer<byte[], byte[]> producer = Cluster.producer(settings)) {
             List<Future<RecordMetadata>> sent = new ArrayList<>();
             for (int i = 0; i < Records.COUNT; i++) {
-                sent.add(producer.send(new ProducerRecord<>(topic, i % Cluster.PARTITIONS, Records.timestamp(i), Records.key(i),
-                    Records.value(i), Records.headers(i))));
+                sent.add(producer.send(Records.record(topic, i)));
             }
             producer.flush();
             for (int i = 0; i < Records.COUNT; i++) {

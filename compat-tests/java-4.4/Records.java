@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
 
@@ -56,7 +57,11 @@ final class Records {
         return BASE_MS + (i == LATEST ? 5_000 : i);
     }
 
-    /** Byte for byte what produce() wrote at that place. */
+    static ProducerRecord<byte[], byte[]> record(String topic, int i) {
+        return new ProducerRecord<>(topic, i % Cluster.PARTITIONS, timestamp(i), key(i), value(i), headers(i));
+    }
+
+    /** Byte for byte what was written at that place. */
     static void same(ConsumerRecord<byte[], byte[]> record) {
         int i = (int) record.offset() * Cluster.PARTITIONS + record.partition();
         Check.equal("timestamp of record " + i, timestamp(i), record.timestamp());

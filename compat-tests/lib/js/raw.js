@@ -5,7 +5,6 @@ const { BOOTSTRAP, Wrong } = require("./checks");
 
 const LEAVE_GROUP = 13;
 const API_VERSIONS = 18;
-const ADD_PARTITIONS_TO_TXN = 24;
 const TIMEOUT_MS = 10_000;
 
 function string(text) {
@@ -102,14 +101,6 @@ function unknownApi() {
   });
 }
 
-function hasTransactions() {
-  return connected(async (connection) => {
-    const answer = await connection.exchange(API_VERSIONS, 0, Buffer.alloc(0));
-    const keys = answer.readInt32BE(2);
-    return Array.from({ length: keys }, (_, i) => answer.readInt16BE(6 + 6 * i)).includes(ADD_PARTITIONS_TO_TXN);
-  });
-}
-
 /** Removes a member as its own last word would, while it knows nothing of it. */
 function leaveGroup(group, member) {
   return connected(async (connection) => {
@@ -118,4 +109,4 @@ function leaveGroup(group, member) {
   });
 }
 
-module.exports = { hasTransactions, leaveGroup, unknownApi, unsupportedVersion };
+module.exports = { leaveGroup, unknownApi, unsupportedVersion };

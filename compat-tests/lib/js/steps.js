@@ -185,7 +185,7 @@ class Suite {
     console.log("client", this.client.name, this.client.version);
     for (const [name, body] of logSteps(this)) await this.step(name, body);
     for (const [name, body] of groupSteps(this)) await this.step(name, body);
-    for (const [name, body] of await transactionSteps(this)) await this.step(name, body);
+    for (const [name, body] of transactionSteps(this)) await this.step(name, body);
     for (const [name, body] of adminSteps(this)) await this.step(name, body);
     await this.step("delete-topics", () => this.client.delete(this.created));
     await this.step("error-deleted-topic", () => this.deletedTopic());

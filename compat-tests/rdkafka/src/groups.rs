@@ -19,12 +19,12 @@ use crate::steps::{
 };
 use crate::{Suite, fields_of, refused};
 
-const IDEMPOTENT: [(&str, &str); 1] = [("enable.idempotence", "true")];
+pub(crate) const IDEMPOTENT: [(&str, &str); 1] = [("enable.idempotence", "true")];
 
-type Place = (i32, i64);
+pub(crate) type Place = (i32, i64);
 
 /// Where the records of a range stand.
-fn places(range: Range<usize>) -> BTreeSet<Place> {
+pub(crate) fn places(range: Range<usize>) -> BTreeSet<Place> {
     range
         .map(|i| ((i % PARTITIONS) as i32, (i / PARTITIONS) as i64))
         .collect()
@@ -75,7 +75,7 @@ impl Suite {
     }
 
     /// A topic of its own with the first records, whose name is also the group's.
-    fn group_topic(&mut self, kind: &str, records: usize) -> Outcome<String> {
+    pub(crate) fn group_topic(&mut self, kind: &str, records: usize) -> Outcome<String> {
         let topic = self.make(&format!("group-{kind}"), PARTITIONS, &[])?;
         self.add(&topic, 0..records)?;
         Ok(topic)
@@ -87,7 +87,12 @@ impl Suite {
     }
 
     /// Waits until the members together have read these records, each once and nothing else.
-    fn reads(&self, what: &str, mut expected: BTreeSet<Place>, members: &[&Member]) -> Outcome {
+    pub(crate) fn reads(
+        &self,
+        what: &str,
+        mut expected: BTreeSet<Place>,
+        members: &[&Member],
+    ) -> Outcome {
         let end = Instant::now() + DEADLINE;
         while !expected.is_empty() {
             for member in members {
@@ -112,13 +117,17 @@ impl Suite {
         Ok(())
     }
 
-    fn committed(&self, group: &str) -> Outcome<Vec<(Offset, String)>> {
+    pub(crate) fn committed(&self, group: &str) -> Outcome<Vec<(Offset, String)>> {
         let mut asked = TopicPartitionList::new();
         for partition in all() {
             asked.add_partition(group, partition);
         }
-        let consumer: rdkafka::consumer::BaseConsumer =
-            self.config().set("group.id", group).create()?;
+        // A reader of committed records would wait for the end of a transaction that has offsets for the group.
+        let consumer: rdkafka::consumer::BaseConsumer = self
+            .config()
+            .set("group.id", group)
+            .set("isolation.level", "read_uncommitted")
+            .create()?;
         let answer = consumer.committed_offsets(asked, DEADLINE)?;
         let found = |place: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
             (place.offset(), place.metadata().to_owned())

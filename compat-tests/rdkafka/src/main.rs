@@ -7,6 +7,7 @@ mod groups;
 mod member;
 #[path = "../../lib/rust/steps.rs"]
 mod steps;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -138,6 +139,7 @@ impl Suite {
         self.step("error-bad-config", |s| s.bad_config());
         self.step("delete-records", |s| s.delete_records());
         self.group_steps();
+        self.transaction_steps();
         self.step("delete-topics", |s| {
             s.created.iter().try_for_each(|topic| Ok(s.delete(topic)?))
         });
@@ -373,25 +375,7 @@ impl Suite {
         settings.iter().for_each(|(key, value)| {
             config.set(*key, *value);
         });
-        let producer: FutureProducer = config.create()?;
-        let mut sent = Vec::new();
-        for record in records {
-            let delivery = producer.send_result(FutureRecord {
-                topic,
-                partition: Some(record.partition),
-                payload: record.fields.1.as_ref(),
-                key: record.fields.0.as_ref(),
-                timestamp: record.timestamp,
-                headers: Some(record.headers()),
-            });
-            sent.push(delivery.map_err(|(error, _)| error)?);
-        }
-        let delivered = sent.into_iter().map(|delivery| match block_on(delivery) {
-            Ok(Ok(delivery)) => Ok(delivery.offset),
-            Ok(Err((error, _))) => Err(error),
-            Err(_) => Err(KafkaError::Canceled),
-        });
-        delivered.collect()
+        send(&config.create()?, topic, records)
     }
 
     fn write(&mut self, kind: &str, settings: &[(&str, &str)]) -> Outcome {
@@ -411,18 +395,28 @@ impl Suite {
         settings: &[(&str, &str)],
         range: Range<usize>,
     ) -> Result<Vec<i64>, KafkaError> {
+        self.produce(topic, settings, &self.records(range))
+    }
+
+    /// The records of a range, each for where it belongs.
+    fn records(&self, range: Range<usize>) -> Vec<Produced> {
         let record = |i| Produced {
             partition: (i % PARTITIONS) as i32,
             timestamp: Some(self.timestamp(i)),
             fields: fields(i),
         };
-        self.produce(topic, settings, &range.map(record).collect::<Vec<_>>())
+        range.map(record).collect()
     }
 
     fn consumer(&self) -> BaseConsumer {
+        self.consumer_at("read_uncommitted")
+    }
+
+    fn consumer_at(&self, isolation: &str) -> BaseConsumer {
         let mut config = self.config();
         config
             .set("group.id", &self.run)
+            .set("isolation.level", isolation)
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error");
         config
@@ -433,7 +427,16 @@ impl Suite {
 
     /// All records from the given offsets to the ends of their partitions.
     fn consume(&self, topic: &str, starts: &BTreeMap<i32, i64>) -> Outcome<Vec<OwnedMessage>> {
-        let (consumer, mut assigned) = (self.consumer(), TopicPartitionList::new());
+        self.consume_with(&self.consumer(), topic, starts)
+    }
+
+    fn consume_with(
+        &self,
+        consumer: &BaseConsumer,
+        topic: &str,
+        starts: &BTreeMap<i32, i64>,
+    ) -> Outcome<Vec<OwnedMessage>> {
+        let mut assigned = TopicPartitionList::new();
         for (partition, start) in starts {
             assigned.add_partition_offset(topic, *partition, Offset::Offset(*start))?;
         }
@@ -451,10 +454,15 @@ impl Suite {
         Ok(records)
     }
 
-    fn check(&self, topic: &str, mut starts: BTreeMap<i32, i64>) -> Outcome {
+    fn check(&self, topic: &str, starts: BTreeMap<i32, i64>) -> Outcome {
         let wanted: i64 = starts.values().map(|start| EACH - start).sum();
         let records = self.consume(topic, &starts)?;
         equal("records read", wanted as usize, records.len())?;
+        self.in_order(&records, starts)
+    }
+
+    /// Each as it was written at its place, and those of a partition one after the other.
+    fn in_order(&self, records: &[OwnedMessage], mut starts: BTreeMap<i32, i64>) -> Outcome {
         for record in records {
             let next = starts
                 .get_mut(&record.partition())
@@ -470,7 +478,7 @@ impl Suite {
             equal(
                 &format!("key, value and headers of record {i}"),
                 fields(i),
-                fields_of(&record),
+                fields_of(record),
             )?;
         }
         Ok(())
@@ -761,6 +769,32 @@ fn fields_of(record: &OwnedMessage) -> Fields {
         record.payload().map(<[u8]>::to_vec),
         headers.unwrap_or_default(),
     )
+}
+
+/// Waits for all; the offset of each record, in the order given, or the first error.
+fn send(
+    producer: &FutureProducer,
+    topic: &str,
+    records: &[Produced],
+) -> Result<Vec<i64>, KafkaError> {
+    let mut sent = Vec::new();
+    for record in records {
+        let delivery = producer.send_result(FutureRecord {
+            topic,
+            partition: Some(record.partition),
+            payload: record.fields.1.as_ref(),
+            key: record.fields.0.as_ref(),
+            timestamp: record.timestamp,
+            headers: Some(record.headers()),
+        });
+        sent.push(delivery.map_err(|(error, _)| error)?);
+    }
+    let delivered = sent.into_iter().map(|delivery| match block_on(delivery) {
+        Ok(Ok(delivery)) => Ok(delivery.offset),
+        Ok(Err((error, _))) => Err(error),
+        Err(_) => Err(KafkaError::Canceled),
+    });
+    delivered.collect()
 }
 
 fn owned(configs: &[(&str, &str)]) -> BTreeMap<String, String> {

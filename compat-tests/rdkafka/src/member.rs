@@ -9,7 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
+};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::topic_partition_list::Offset;
@@ -122,6 +124,14 @@ impl Member {
         asked: TopicPartitionList,
     ) -> Outcome<TopicPartitionList> {
         Ok(self.consumer.offsets_for_times(asked, DEADLINE)?)
+    }
+
+    /// What the group knows the member by.
+    pub(crate) fn group_metadata(&self) -> Outcome<ConsumerGroupMetadata> {
+        Ok(self
+            .consumer
+            .group_metadata()
+            .ok_or("the member shows no metadata of its group")?)
     }
 
     pub(crate) fn seek(&self, topic: &str, partition: i32, offset: Offset) -> Outcome {
