@@ -110,8 +110,27 @@ struct Model {
     open: BTreeMap<i64, Vec<i64>>,
     /// The next sequence of each producer, and the offset behind its last record.
     sequences: BTreeMap<i64, (i32, i64)>,
+    /// The epochs of producers that have begun anew.
+    epochs: BTreeMap<i64, i16>,
     /// When a run first covered a tombstone.
     cleaned_ms: BTreeMap<i64, i64>,
+}
+
+impl Model {
+    fn epoch_of(&self, producer: i64) -> i16 {
+        self.epochs.get(&producer).copied().unwrap_or(0)
+    }
+
+    /// State that was rebuilt may know of a transactional producer no more than that a marker of it is there, which is followed by no
+    /// sequence but the first; its client then takes the next epoch, as it does with Kafka.
+    fn begin_anew(&mut self) {
+        for (producer, (next, behind)) in &mut self.sequences {
+            if *behind <= self.start && *producer >= 20 {
+                *next = 0;
+                *self.epochs.entry(*producer).or_default() += 1;
+            }
+        }
+    }
 }
 
 struct World {
@@ -205,9 +224,9 @@ impl World {
             Writer::Transactional(producer) => (Some(20 + producer), true),
         };
         if let Some(producer) = producer {
-            let (next, behind) = self.model.sequences.entry(producer).or_default();
             options.producer_id = producer;
-            options.producer_epoch = 0;
+            options.producer_epoch = self.model.epoch_of(producer);
+            let (next, behind) = self.model.sequences.entry(producer).or_default();
             options.base_sequence = *next;
             options.transactional = is_transactional;
             *next += i32::try_from(records.len()).unwrap();
@@ -248,7 +267,7 @@ impl World {
         };
         let marker = EndTxnMarker {
             producer_id,
-            producer_epoch: 0,
+            producer_epoch: self.model.epoch_of(producer_id),
             committed,
             coordinator_epoch: 0,
         };
@@ -330,6 +349,7 @@ impl World {
         if log.log_start_offset() < self.model.start {
             log.delete_records(self.model.start).unwrap();
         }
+        self.model.begin_anew();
         self.log = Some(log);
         self.check_files();
     }
