@@ -220,6 +220,12 @@ impl PartitionLog {
         self.offsets.leader_epoch.load(Ordering::Acquire)
     }
 
+    /// Everything below this offset is known to be on the disk; a segment counts once it is whole (Kafka's `recoveryPoint`). May wait
+    /// for a write to the log that is in progress.
+    pub fn recovery_point(&self) -> i64 {
+        self.state.lock().synced_base
+    }
+
     /// Payload bytes.
     pub fn size_bytes(&self) -> u64 {
         self.offsets.size.load(Ordering::Relaxed)
