@@ -206,7 +206,72 @@ pub enum Op {
         /// For how long a tombstone stays, in milliseconds.
         delete_retention_ms: u64,
     },
+    /// What one broker says of the cluster at about one moment.
+    Image {
+        /// Its node id.
+        broker: i32,
+        /// The partitions it knows.
+        partitions: BTreeMap<String, Replication>,
+    },
+    /// What one replica holds below the high watermark it knows, in one stretch, once everybody is done.
+    Replica {
+        /// The partition.
+        partition: String,
+        /// Whose.
+        broker: i32,
+        /// The stretch's first offset.
+        from: i64,
+        /// Where the stretch ends, itself not in it.
+        to: i64,
+        /// The batches.
+        batches: Vec<Batch>,
+    },
+    /// Something is done to the cluster; it is over when the operation completes.
+    Fault {
+        /// What.
+        kind: String,
+        /// To whom.
+        target: String,
+        /// For how long from its beginning clients may have to wait for it, in milliseconds.
+        excuses_ms: u64,
+    },
+    /// Nothing is written any more, and every reader has been shown all there is.
+    Rest {
+        /// The longest that an operation may take, where no fault excuses it, in milliseconds.
+        patience_ms: u64,
+    },
 }
+
+/// How a partition is replicated, as one broker tells it. The offsets are asked of the leader one after the other, from the
+/// one that must be the smallest to the largest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Replication {
+    /// The leader's node id, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<i32>,
+    /// The leader epoch.
+    pub epoch: i32,
+    /// The node ids of the replicas.
+    pub replicas: Vec<i32>,
+    /// Those that are in sync.
+    pub isr: Vec<i32>,
+    /// Those that may lead though they are not (KIP-966).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elr: Vec<i32>,
+    /// The last stable offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<i64>,
+    /// The high watermark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<i64>,
+    /// The end of the leader's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<i64>,
+}
+
+/// One record batch of a replica: base offset, last offset, leader epoch, checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch(pub i64, pub i64, pub i32, pub u32);
 
 /// A producer's session as the broker numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead};
 
-use crate::history::{self, End, Isolation, Line, Outcome, Producer, Record, Records, Value};
+use crate::history::{
+    self, Batch, End, Isolation, Line, Outcome, Producer, Record, Records, Replication, Value,
+};
 use crate::names::Names;
 
 /// A moment nobody saw: later than all others.
@@ -91,6 +93,25 @@ pub enum Action {
         records: Vec<At>,
     },
     Topic,
+    Image {
+        broker: i32,
+        partitions: Vec<(u32, Replication)>,
+    },
+    Replica {
+        partition: u32,
+        broker: i32,
+        from: i64,
+        to: i64,
+        batches: Vec<Batch>,
+    },
+    Fault {
+        kind: u32,
+        target: u32,
+        excuses_ms: u64,
+    },
+    Rest {
+        patience_ms: u64,
+    },
 }
 
 /// One operation.
@@ -363,6 +384,33 @@ impl Loader {
                 }
                 Action::Topic
             }
+            Op::Image { broker, partitions } => Action::Image {
+                broker,
+                partitions: self.replications(partitions),
+            },
+            Op::Replica {
+                partition,
+                broker,
+                from,
+                to,
+                batches,
+            } => Action::Replica {
+                partition: self.history.partitions.number(&partition),
+                broker,
+                from,
+                to,
+                batches,
+            },
+            Op::Fault {
+                kind,
+                target,
+                excuses_ms,
+            } => Action::Fault {
+                kind: self.history.names.number(&kind),
+                target: self.history.names.number(&target),
+                excuses_ms,
+            },
+            Op::Rest { patience_ms } => Action::Rest { patience_ms },
         }
     }
 
@@ -408,6 +456,14 @@ impl Loader {
         let number =
             |(name, offset): (String, i64)| (self.history.partitions.number(&name), offset);
         offsets.into_iter().map(number).collect()
+    }
+
+    fn replications(
+        &mut self,
+        told: impl IntoIterator<Item = (String, Replication)>,
+    ) -> Vec<(u32, Replication)> {
+        let number = |(name, told): (String, _)| (self.history.partitions.number(&name), told);
+        told.into_iter().map(number).collect()
     }
 
     fn member(&mut self, member: &history::Member) -> Member {

@@ -19,18 +19,25 @@
 //! | 15 | `cycle`: transactions read each other's records | never |
 //! | 16 | `double-consume`, `skipped-consume`: two transactions of a group processed a record, or none did | never |
 //! | 17 | `producer`, `member`: what a fenced producer or an earlier generation wrote took effect | never |
+//! | 18 | `two-owners`, `offset-falls`: a partition has two members in one generation, a committed offset goes back | a member set it back |
+//! | 19 | `epoch-falls`, `two-starts`, `two-leaders`: leader epochs fall along a log, begin at two offsets, have two leaders | never |
+//! | 20 | `diverged`, `behind`: two replicas differ, or one of them lacks the end | never |
 //! | 21 | `missing`, `moved`, `tombstone`: the last value of a key is gone, elsewhere, or no longer marked as deleted | never |
 //! | 22 | `read-below-start`, `regression`: deleted records are read, or the start falls | never |
-//!
-//! 18 (groups), 19 and 20 (epochs and replicas), 23 (snapshots of the cluster) and 24 (availability) take their place here.
+//! | 23 | `isr-outside`, `leader-outside`, `elr-in-isr`, `stable-above-high`, `high-above-end`: what a broker says of a partition cannot be | never |
+//! | 24 | `stalled`, `unseen`: a write took longer than it may, a record was shown to no reader | a fault excuses it |
 
 mod consume;
+mod groups;
+mod images;
 mod loss;
 mod order;
 mod places;
 mod reads;
+mod replicas;
 mod retention;
 mod txns;
+mod waits;
 mod zombies;
 
 use crate::facts::Facts;
@@ -64,8 +71,13 @@ pub static RULES: &[Rule] = &[
     rule(15, txns::no_cycle),
     rule(16, consume::exactly_once),
     rule(17, zombies::the_fenced_have_no_effect),
+    rule(18, groups::one_owner_and_no_way_back),
+    rule(19, replicas::epochs_follow_offsets),
+    rule(20, replicas::all_hold_the_same),
     rule(21, retention::compaction_keeps_the_last),
     rule(22, retention::the_start_only_rises),
+    rule(23, images::what_is_told_can_be),
+    rule(24, waits::nobody_waits_for_ever),
 ];
 
 const fn rule(number: u8, check: fn(&Facts<'_>, &mut Sink<'_>)) -> Rule {

@@ -25,6 +25,14 @@ pub(crate) async fn producer(world: &World, writer: u32, partitions: &[&str]) {
         };
         let begun = world.begin(&process, Outcome::Info, op);
         pause().await;
+        while world.state().held {
+            pause().await;
+        }
+        if world.broken(Mutant::Stalled, 5) {
+            for _ in 0..200 {
+                pause().await;
+            }
+        }
         let noise = world.below(100);
         let applied = noise < 90 || noise > 96 && world.broken(Mutant::FailedWritten, 100);
         let mut told = vec![(partition.clone(), None); records.len()];
@@ -92,9 +100,10 @@ pub(crate) async fn consumer(world: &World, isolation: Isolation, partitions: &[
                 continue;
             }
             let max = 1 + world.below(6);
-            let (found, mut next) = world
+            let (mut found, mut next) = world
                 .state()
                 .read(partition, *position, max, isolation, None);
+            found.retain(|record| !world.hidden(record));
             if !found.is_empty() && world.broken(Mutant::PositionAhead, 10) {
                 next += 1;
             }

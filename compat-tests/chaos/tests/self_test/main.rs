@@ -7,6 +7,7 @@
 )]
 
 mod clients;
+mod cluster;
 mod mutants;
 mod others;
 mod world;
@@ -76,6 +77,9 @@ fn clients(world: &World) -> Vec<Client<'_>> {
         Box::pin(cleaner(world, "compacted-0", DELETE_RETENTION_MS * 1000)),
         Box::pin(member(world, "one")),
         Box::pin(member(world, "other")),
+        Box::pin(cluster::controller(world, PARTITIONS)),
+        Box::pin(cluster::observer(world, PARTITIONS)),
+        Box::pin(cluster::nemesis(world)),
     ];
     for number in 0..4_usize {
         // Two clients of each id, who fence each other.
@@ -136,6 +140,8 @@ async fn end(world: &World) {
     drop(state);
     let group = "chain".to_owned();
     world.whole("last", world.tick(), Op::Committed { group, offsets });
+    cluster::rest(world, PARTITIONS);
+    cluster::replicas(world, PARTITIONS);
     for partition in PARTITIONS {
         let (start, next) = {
             let state = world.state();

@@ -100,46 +100,86 @@ pub(crate) async fn cleaner(world: &World, partition: &str, delete_retention_us:
     }
 }
 
-/// A member of a group of the classic protocol, that commits outside transactions.
+/// A member of a group of the classic protocol, that goes on from what is committed and commits outside transactions.
 pub(crate) async fn member(world: &World, name: &str) {
     let process = world.process("member");
     while !world.over() {
         let invoke = world.tick();
         pause().await;
-        let epoch = {
-            let mut state = world.state();
-            state.generation += 1;
-            state.generation
-        };
+        let epoch = join(world);
         pause().await;
         let member = Member {
-            group: "plain".to_owned(),
+            group: GROUP.to_owned(),
             id: name.to_owned(),
             epoch,
             own: false,
         };
-        let partitions = vec!["in-0".to_owned()];
-        world.whole(
-            &process,
-            invoke,
-            Op::Join {
-                member: member.clone(),
-                partitions,
-            },
-        );
+        let partitions = vec![OWNED.to_owned()];
+        let op = Op::Join {
+            member: member.clone(),
+            partitions,
+        };
+        world.whole(&process, invoke, op);
+        let mut offset = committed(world, &process).await;
         for _ in 0..1 + world.below(6) {
-            let offsets = BTreeMap::from([("in-0".to_owned(), 0)]);
+            offset += 1;
             let op = Op::Commit {
                 member: member.clone(),
-                offsets,
+                offsets: BTreeMap::from([(OWNED.to_owned(), offset)]),
             };
             let begun = world.begin(&process, Outcome::Info, op);
             pause().await;
-            let current = world.state().generation == epoch;
-            let taken = current || world.broken(Mutant::MemberNotFenced, 100);
+            let taken = commit(world, epoch, offset);
             pause().await;
-            let outcome = if taken { Outcome::Ok } else { Outcome::Fail };
-            world.amend(&begun, outcome, true, &[]);
+            match (taken, world.percent(90)) {
+                (true, true) => world.amend(&begun, Outcome::Ok, true, &[]),
+                (false, true) => world.amend(&begun, Outcome::Fail, true, &[]),
+                (_, false) => {}
+            }
         }
     }
+}
+
+const GROUP: &str = "plain";
+const OWNED: &str = "in-0";
+
+fn join(world: &World) -> i32 {
+    let mut state = world.state();
+    // The first member makes the first generation, and from then on each the next.
+    if state.generation == 0 || !state.broken(Mutant::TwoOwners, 20) {
+        state.generation += 1;
+    }
+    state.generation
+}
+
+fn commit(world: &World, epoch: i32, offset: i64) -> bool {
+    let mut state = world.state();
+    let taken = state.generation == epoch || state.broken(Mutant::MemberNotFenced, 100);
+    if taken {
+        let place = (GROUP.to_owned(), OWNED.to_owned());
+        state.committed.insert(place, offset);
+    }
+    taken
+}
+
+/// Asks for the offset that is committed.
+async fn committed(world: &World, process: &str) -> i64 {
+    let invoke = world.tick();
+    pause().await;
+    let offset = {
+        let mut state = world.state();
+        let place = (GROUP.to_owned(), OWNED.to_owned());
+        let offset = state.committed.get(&place).copied().unwrap_or(0);
+        match state.broken(Mutant::OffsetsFall, 20) {
+            true => offset / 2,
+            false => offset,
+        }
+    };
+    pause().await;
+    let op = Op::Committed {
+        group: GROUP.to_owned(),
+        offsets: BTreeMap::from([(OWNED.to_owned(), offset)]),
+    };
+    world.whole(process, invoke, op);
+    offset
 }

@@ -37,6 +37,7 @@ pub(crate) struct Entry {
     pub record: Record,
     pub txn: Option<usize>,
     pub written: u64,
+    pub epoch: i32,
 }
 
 #[derive(Default)]
@@ -46,6 +47,8 @@ pub(crate) struct Log {
     pub start: i64,
     /// Offsets of markers.
     pub holes: Vec<i64>,
+    pub leader: i32,
+    pub epoch: i32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub(crate) struct State {
     /// By (group, partition).
     pub committed: HashMap<(String, String), i64>,
     pub generation: i32,
+    /// A fault holds up all writes.
+    pub held: bool,
     pub lines: Vec<Line>,
     /// By writer.
     pub sequences: HashMap<u32, u32>,
@@ -92,9 +97,15 @@ pub(crate) struct Begun {
 
 impl World {
     pub(crate) fn new(seed: u64, mutant: Option<Mutant>, partitions: &[&str]) -> World {
-        let logs = partitions
-            .iter()
-            .map(|name| ((*name).to_owned(), Log::default()));
+        let logs = partitions.iter().map(|name| {
+            (
+                (*name).to_owned(),
+                Log {
+                    leader: 1,
+                    ..Log::default()
+                },
+            )
+        });
         World(RefCell::new(State {
             rng: Rng(seed),
             now: 1,
@@ -103,6 +114,7 @@ impl World {
             epochs: HashMap::new(),
             committed: HashMap::new(),
             generation: 0,
+            held: false,
             lines: Vec::new(),
             sequences: HashMap::new(),
             processes: 0,
@@ -208,6 +220,14 @@ impl World {
     pub(crate) fn tick(&self) -> u64 {
         self.state().tick()
     }
+
+    /// Whether no poll ever shows it.
+    pub(crate) fn hidden(&self, record: &Record) -> bool {
+        let mut state = self.state();
+        record.value.writer == 1
+            && record.value.sequence.is_multiple_of(20)
+            && state.broken(Mutant::Hidden, 100)
+    }
 }
 
 impl State {
@@ -231,6 +251,10 @@ impl State {
     /// Appends one record and says where.
     pub(crate) fn append(&mut self, partition: &str, record: Record, txn: Option<usize>) -> i64 {
         let written = self.now;
+        let mut epoch = self.log(partition).epoch;
+        if self.broken(Mutant::EarlierEpoch, 4) {
+            epoch -= 1;
+        }
         if self.broken(Mutant::OffsetReused, 4)
             && let Some(last) = self.log(partition).entries.last_mut()
         {
@@ -249,6 +273,7 @@ impl State {
                         record,
                         txn,
                         written,
+                        epoch: log.epoch,
                     },
                 );
                 return offset;
@@ -272,6 +297,7 @@ impl State {
                 record: record.clone(),
                 txn,
                 written,
+                epoch,
             };
             log.next += 1;
             if !dropped {
