@@ -181,7 +181,12 @@ fn held(state: &mut State, partition: &str, broker: i32) -> (i64, Vec<Batch>, i6
             next -= 1;
         }
         if state.broken(Mutant::EpochStartsLate, 100) {
-            let begins = (1..batches.len()).find(|at| batches[*at].2 != batches[at - 1].2);
+            // One that goes on, so that it still begins somewhere.
+            let begins = |at: &usize| {
+                let [before, epoch, next] = [at - 1, *at, at + 1].map(|at| batches[at].2);
+                before != epoch && epoch == next
+            };
+            let begins = (1..batches.len() - 1).find(begins);
             if let Some(at) = begins {
                 batches[at].2 = batches[at - 1].2;
             }

@@ -112,7 +112,12 @@ impl Instance {
             config
                 .set("bootstrap.servers", bootstrap)
                 .set("client.id", flags.text("name")?);
+            // Whoever does not answer is asked no longer than by the clients that do it by hand.
             config
+                .set(
+                    "socket.timeout.ms",
+                    flags.or("timeout-ms", "60000".to_owned())?,
+                )
                 .set("reconnect.backoff.max.ms", "250")
                 .set("log_level", "0");
             for (key, value) in extra {

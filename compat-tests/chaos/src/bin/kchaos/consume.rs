@@ -2,27 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use anyhow::Result;
 use kcheck::history::{End, Isolation, Op, Record};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use wire::messages::fetch_response::PartitionData;
 
 use crate::flags::Flags;
 use crate::journal::{Journal, now_us};
-use crate::raw::{Answer, Failure, Raw, checked};
+use crate::raw::{Answer, Failure, Raw, checked, persist};
 use crate::records::shown;
 use crate::requests::{self, leader};
 
 /// Where a reader is in each partition.
 pub(crate) type Positions = BTreeMap<(String, i32), i64>;
 
-/// `--bootstrap --history --name --topics a:8,b:4 [--isolation committed|uncommitted] [--until µs]`
+/// `--bootstrap --history --name --topics a:8,b:4 [--isolation committed|uncommitted] [--until µs]`. SIGTERM asks it to
+/// end once it has read all there is.
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
     const OFFSET_OUT_OF_RANGE: i16 = 1;
     let name = flags.text("name")?;
-    let mut raw = Raw::new(flags.text("bootstrap")?, name);
+    let mut raw = Raw::of(flags, name)?;
     let mut journal = Journal::open(flags.text("history")?, name)?;
     let isolation = match flags.or("isolation", "committed".to_owned())?.as_str() {
         "uncommitted" => Isolation::ReadUncommitted,
@@ -31,7 +34,12 @@ pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
     let end_us = flags.or("until", u64::MAX)?;
     let mut positions = from_start(flags.text("topics")?)?;
     let mut turn = 0_usize;
-    while now_us() < end_us {
+    let mut asked = signal(SignalKind::terminate())?;
+    let mut ends: Option<Positions> = None;
+    while now_us() < end_us && !ends.as_ref().is_some_and(|ends| reached(ends, &positions)) {
+        if ends.is_none() && is_asked(&mut asked) {
+            ends = Some(ends_of(&mut raw, &positions).await?);
+        }
         let invoke = now_us();
         match poll(&mut raw, &mut positions, isolation).await {
             Ok(records) if records.is_empty() => {}
@@ -68,6 +76,27 @@ pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a signal came.
+fn is_asked(signal: &mut Signal) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    signal.poll_recv(&mut context).is_ready()
+}
+
+/// Where the logs end now; who is shown only what is committed comes there, too, once no transaction is open.
+async fn ends_of(raw: &mut Raw, positions: &Positions) -> Result<Positions> {
+    let mut ends = Positions::new();
+    for (topic, partition) in positions.keys() {
+        let ask = async |raw: &mut Raw| requests::list(raw, topic, *partition, End::High).await;
+        let (end, _) = persist(raw, now_us() + 60_000_000, ask).await;
+        ends.insert((topic.clone(), *partition), end?);
+    }
+    Ok(ends)
+}
+
+fn reached(ends: &Positions, positions: &Positions) -> bool {
+    ends.iter().all(|(place, end)| positions[place] >= *end)
 }
 
 /// `a:8,b:4`: from offset 0 of each partition.

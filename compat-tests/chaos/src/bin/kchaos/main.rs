@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! kchaos storm --broker-command CMD --dir DIR …    everything: broker, clients, kills, the last look, the verdict
-//! kchaos topic | leader | produce | consume | txn | chain | scan …    one part of it, a process each
+//! kchaos nemesis --dir DIR …                       the same for a cluster, and more than kills
+//! kchaos failover --dir DIR …                      how long a partition is without a leader
+//! kchaos topic | leader | produce | consume | txn | member | watch | chain | scan …    one part of it, a process each
 //! ```
 #![allow(
     clippy::disallowed_methods,
@@ -10,17 +12,25 @@
 )]
 
 mod chain;
+mod cluster;
 mod consume;
+mod crew;
+mod failover;
 mod flags;
 mod journal;
+mod member;
+mod nemesis;
 mod payload;
+mod plan;
 mod produce;
 mod raw;
 mod records;
+mod replicas;
 mod requests;
 mod scan;
 mod storm;
 mod txn;
+mod watch;
 
 use std::env;
 use std::process::ExitCode;
@@ -55,7 +65,13 @@ fn run(word: &str, flags: Flags) -> anyhow::Result<ExitCode> {
             "txn" => txn::run(&flags).await,
             "scan" => scan::run(&flags).await,
             "storm" => storm::run(&flags).await,
-            _ => anyhow::bail!("storm, topic, leader, produce, consume, txn, chain or scan"),
+            "member" => member::run(&flags).await,
+            "watch" => watch::run(&flags).await,
+            "nemesis" => nemesis::run(&flags).await,
+            "failover" => failover::run(&flags).await,
+            _ => anyhow::bail!(
+                "storm, nemesis, failover, topic, leader, produce, consume, txn, member, watch, chain or scan"
+            ),
         }
     })
 }

@@ -33,7 +33,7 @@ struct Producing {
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
     let name = flags.text("name")?;
     let mut producing = Producing {
-        raw: Raw::new(flags.text("bootstrap")?, name),
+        raw: Raw::of(flags, name)?,
         journal: Journal::open(flags.text("history")?, name)?,
         topic: flags.text("topic")?.to_owned(),
         partitions: flags.get("partitions")?,

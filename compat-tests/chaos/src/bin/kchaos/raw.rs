@@ -1,17 +1,19 @@
 //! Connections to brokers that hide nothing: one attempt a call, and whoever calls decides what a failure means.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
+use anyhow::Result;
+use kcheck::history::Replication;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use wire::Request;
 use wire::client::{ClientError, Connection, Limits};
 
+use crate::flags::Flags;
 use crate::journal::now_us;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a request was not done, as far as anybody knows.
@@ -95,11 +97,15 @@ pub(crate) struct Raw {
     /// Addresses to begin with.
     pub(crate) bootstrap: Vec<String>,
     client_id: String,
+    /// For how long one answer is waited for.
+    timeout: Duration,
     connections: HashMap<String, Connection<TcpStream>>,
     /// (topic, partition) → address.
     pub(crate) leaders: HashMap<(String, i32), String>,
-    /// (topic, partition) → how many replicas are in sync.
-    pub(crate) in_sync: HashMap<(String, i32), usize>,
+    /// (topic, partition) → what was said of its replicas.
+    pub(crate) replication: HashMap<(String, i32), Replication>,
+    /// Node id → address.
+    pub(crate) brokers: BTreeMap<i32, String>,
     /// (kind, key) → address.
     pub(crate) coordinators: HashMap<(i8, String), String>,
 }
@@ -109,11 +115,24 @@ impl Raw {
         Raw {
             bootstrap: bootstrap.split(',').map(str::to_owned).collect(),
             client_id: client_id.to_owned(),
+            timeout: Duration::from_secs(10),
             connections: HashMap::new(),
             leaders: HashMap::new(),
-            in_sync: HashMap::new(),
+            replication: HashMap::new(),
+            brokers: BTreeMap::new(),
             coordinators: HashMap::new(),
         }
+    }
+
+    /// As the flags say: `--bootstrap`, and `--timeout-ms` for one answer.
+    pub(crate) fn of(flags: &Flags, client_id: &str) -> Result<Raw> {
+        let timeout_ms = flags.or("timeout-ms", 10_000)?;
+        let raw = Raw::new(flags.text("bootstrap")?, client_id);
+        Ok(raw.with_timeout(Duration::from_millis(timeout_ms)))
+    }
+
+    pub(crate) fn with_timeout(self, timeout: Duration) -> Raw {
+        Raw { timeout, ..self }
     }
 
     /// Who leads and coordinates is to be asked anew, and of somebody else.
@@ -183,13 +202,13 @@ impl Raw {
 
     async fn connect(&self, address: &str) -> Answer<Connection<TcpStream>> {
         let failed = |error: &dyn fmt::Display| Failure::NotSent(format!("{address}: {error}"));
-        let stream = timeout(TIMEOUT, TcpStream::connect(address)).await;
+        let stream = timeout(self.timeout, TcpStream::connect(address)).await;
         let stream = stream
             .map_err(|error| failed(&error))?
             .map_err(|error| failed(&error))?;
         stream.set_nodelay(true).map_err(|error| failed(&error))?;
         let limits = Limits {
-            timeout: TIMEOUT,
+            timeout: self.timeout,
             ..Limits::default()
         };
         let mut connection = Connection::new(stream, self.client_id.clone()).with_limits(limits);

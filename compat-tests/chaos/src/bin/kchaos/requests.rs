@@ -4,22 +4,28 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use kcheck::history::{End, Isolation, Producer};
+use kcheck::history::{End, Isolation, Producer, Replication};
 use wire::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use wire::messages::describe_topic_partitions_request::TopicRequest;
 use wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use wire::messages::fetch_response::PartitionData;
+use wire::messages::join_group_request::JoinGroupRequestProtocol;
 use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::messages::metadata_request::MetadataRequestTopic;
+use wire::messages::offset_commit_request::OffsetCommitRequestPartition;
 use wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use wire::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use wire::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, CreateTopicsRequest, EndTxnRequest,
-    FetchRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, ProduceRequest, TxnOffsetCommitRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, BrokerId, CreateTopicsRequest,
+    DescribeTopicPartitionsRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest,
+    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, ListOffsetsRequest, MetadataRequest,
+    ProduceRequest, SyncGroupRequest, TxnOffsetCommitRequest,
 };
+use wire::offset_commit::{OffsetCommitRequest, OffsetCommitRequestTopic};
 use wire::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use wire::{Bytes, StrBytes};
 
@@ -41,7 +47,7 @@ fn missing(what: &str) -> Failure {
 
 /// `kchaos topic --bootstrap … --topic … --partitions N [--replicas N] [--configs k=v,…]`
 pub(crate) async fn topic(flags: &Flags) -> Result<ExitCode> {
-    let mut raw = Raw::new(flags.text("bootstrap")?, "topic");
+    let mut raw = Raw::of(flags, "topic")?;
     let configs: String = flags.or("configs", String::new())?;
     let new = NewTopic {
         name: flags.text("topic")?,
@@ -111,14 +117,14 @@ pub(crate) async fn create(raw: &mut Raw, new: &NewTopic<'_>) -> Answer<()> {
 
 /// `kchaos leader --bootstrap … --topic … --partition N [--in-sync N]` prints the leader's address, once so many replicas are in sync.
 pub(crate) async fn who_leads(flags: &Flags) -> Result<ExitCode> {
-    let mut raw = Raw::new(flags.text("bootstrap")?, "leader");
+    let mut raw = Raw::of(flags, "leader")?;
     let place = (flags.text("topic")?.to_owned(), flags.get("partition")?);
     let wanted = flags.or("in-sync", 1)?;
     let ask = async |raw: &mut Raw| {
         let address = leader(raw, &place.0, place.1).await?;
-        match raw.in_sync.get(&place) {
-            Some(count) if *count >= wanted => Ok(address),
-            count => Err(Failure::NotSent(format!("{count:?} replicas are in sync"))),
+        match raw.replication.get(&place).map_or(0, |told| told.isr.len()) {
+            count if count >= wanted => Ok(address),
+            count => Err(Failure::NotSent(format!("{count} replicas are in sync"))),
         }
     };
     println!("{}", persist(&mut raw, now_us() + 60_000_000, ask).await.0?);
@@ -139,37 +145,63 @@ pub(crate) async fn leader(raw: &mut Raw, topic: &str, partition: i32) -> Answer
 
 /// Learns who leads the topic's partitions, from any broker that answers.
 pub(crate) async fn metadata(raw: &mut Raw, topic: &str) -> Answer<()> {
-    let asked = MetadataRequestTopic::default().with_name(Some(text(topic).into()));
-    let request = MetadataRequest::default()
-        .with_topics(Some(vec![asked]))
-        .with_allow_auto_topic_creation(false);
     let mut failure = Failure::NotSent("no address".to_owned());
     for address in raw.bootstrap.clone() {
-        let answer = match raw.call(&address, &request, 12).await {
-            Ok(answer) => answer,
+        let image = match describe(raw, &address, &[topic]).await {
+            Ok(image) => image,
             // Asking changes nothing, so it is as if nothing was sent.
             Err(error) => {
                 failure = Failure::NotSent(error.to_string());
                 continue;
             }
         };
-        let address = |broker: &wire::messages::metadata_response::MetadataResponseBroker| {
-            (
-                broker.node_id,
-                format!("{}:{}", broker.host.as_str(), broker.port),
-            )
-        };
-        let brokers: BTreeMap<_, _> = answer.brokers.iter().map(address).collect();
-        for found in answer.topics.iter().flat_map(|topic| &topic.partitions) {
-            let place = (topic.to_owned(), found.partition_index);
-            raw.in_sync.insert(place.clone(), found.isr_nodes.len());
-            if let Some(address) = brokers.get(&found.leader_id) {
-                raw.leaders.insert(place, address.clone());
+        for (place, told) in image.partitions {
+            if let Some(address) = told.leader.and_then(|leader| image.brokers.get(&leader)) {
+                raw.leaders.insert(place.clone(), address.clone());
             }
+            raw.replication.insert(place, told);
         }
+        raw.brokers.extend(image.brokers);
         return Ok(());
     }
     Err(failure)
+}
+
+/// What one broker says of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Image {
+    /// Node id → address, of the brokers that are there.
+    pub(crate) brokers: BTreeMap<i32, String>,
+    pub(crate) partitions: BTreeMap<(String, i32), Replication>,
+}
+
+/// Asks the broker at `address` about some topics.
+pub(crate) async fn describe(raw: &mut Raw, address: &str, topics: &[&str]) -> Answer<Image> {
+    let asked = |topic: &&str| MetadataRequestTopic::default().with_name(Some(text(topic).into()));
+    let request = MetadataRequest::default()
+        .with_topics(Some(topics.iter().map(asked).collect()))
+        .with_allow_auto_topic_creation(false);
+    let answer = raw.call(address, &request, 12).await?;
+    let mut image = Image::default();
+    for broker in &answer.brokers {
+        let address = format!("{}:{}", broker.host.as_str(), broker.port);
+        image.brokers.insert(broker.node_id.0, address);
+    }
+    for topic in &answer.topics {
+        let name = topic.name.as_ref().map(|name| name.to_string());
+        for told in &topic.partitions {
+            let replication = Replication {
+                leader: Some(told.leader_id.0).filter(|leader| *leader >= 0),
+                epoch: told.leader_epoch,
+                replicas: ids(&told.replica_nodes),
+                isr: ids(&told.isr_nodes),
+                ..Replication::default()
+            };
+            let place = (name.clone().unwrap_or_default(), told.partition_index);
+            image.partitions.insert(place, replication);
+        }
+    }
+    Ok(image)
 }
 
 /// The address of a coordinator.
@@ -280,25 +312,127 @@ pub(crate) async fn list(raw: &mut Raw, topic: &str, partition: i32, end: End) -
     const LATEST: i64 = -1;
     const EARLIEST: i64 = -2;
     let address = leader(raw, topic, partition).await?;
-    let asked = ListOffsetsPartition::default()
-        .with_partition_index(partition)
-        .with_current_leader_epoch(-1)
-        .with_timestamp(if end == End::Start { EARLIEST } else { LATEST });
-    let topic = ListOffsetsTopic::default()
-        .with_name(text(topic).into())
-        .with_partitions(vec![asked]);
+    let question = Question {
+        replica: -1,
+        timestamp: if end == End::Start { EARLIEST } else { LATEST },
+        stable: end == End::Stable,
+    };
+    let place = (topic.to_owned(), partition);
+    let answers = list_offsets(raw, &address, std::slice::from_ref(&place), question).await?;
+    let (_, answer) = answers
+        .into_iter()
+        .next()
+        .ok_or_else(|| missing("partition"))?;
+    answer
+}
+
+/// Where a leader's log ends, for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogEnd {
+    /// For readers of what is committed.
+    Stable,
+    /// For all readers.
+    High,
+    /// For the broker itself.
+    Leo,
+}
+
+/// The ends of those partitions that the broker at `address` leads.
+pub(crate) async fn log_ends(
+    raw: &mut Raw,
+    address: &str,
+    places: &[(String, i32)],
+    end: LogEnd,
+) -> Answer<Vec<((String, i32), i64)>> {
+    // Kafka's DEBUGGING_REPLICA_ID is told the log's end, and everybody else the high watermark.
+    const DEBUGGER: i32 = -2;
+    let question = Question {
+        replica: if end == LogEnd::Leo { DEBUGGER } else { -1 },
+        timestamp: -1,
+        stable: end == LogEnd::Stable,
+    };
+    let answers = list_offsets(raw, address, places, question).await?;
+    let told = |(place, answer): ((String, i32), Answer<i64>)| Some((place, answer.ok()?));
+    Ok(answers.into_iter().filter_map(told).collect())
+}
+
+/// Which offset is asked for.
+#[derive(Clone, Copy)]
+struct Question {
+    replica: i32,
+    timestamp: i64,
+    stable: bool,
+}
+
+type Offsets = Vec<((String, i32), Answer<i64>)>;
+
+async fn list_offsets(
+    raw: &mut Raw,
+    address: &str,
+    places: &[(String, i32)],
+    question: Question,
+) -> Answer<Offsets> {
+    let mut topics: BTreeMap<&str, Vec<ListOffsetsPartition>> = BTreeMap::new();
+    for (topic, partition) in places {
+        let asked = ListOffsetsPartition::default()
+            .with_partition_index(*partition)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(question.timestamp);
+        topics.entry(topic).or_default().push(asked);
+    }
+    let topics = topics.into_iter().map(|(topic, partitions)| {
+        ListOffsetsTopic::default()
+            .with_name(text(topic).into())
+            .with_partitions(partitions)
+    });
     let request = ListOffsetsRequest::default()
-        .with_replica_id((-1).into())
-        .with_isolation_level((end == End::Stable).into())
-        .with_topics(vec![topic]);
-    let answer = raw.call(&address, &request, 7).await?;
-    let partition = answer
-        .topics
-        .first()
-        .and_then(|topic| topic.partitions.first());
-    let partition = partition.ok_or_else(|| missing("partition"))?;
-    checked(partition.error_code)?;
-    Ok(partition.offset)
+        .with_replica_id(question.replica.into())
+        .with_isolation_level(question.stable.into())
+        .with_topics(topics.collect());
+    let answer = raw.call(address, &request, 7).await?;
+    let of_topic = |topic: wire::messages::list_offsets_response::ListOffsetsTopicResponse| {
+        let name = topic.name.to_string();
+        topic.partitions.into_iter().map(move |told| {
+            let place = (name.clone(), told.partition_index);
+            (place, checked(told.error_code).map(|()| told.offset))
+        })
+    };
+    Ok(answer.topics.into_iter().flat_map(of_topic).collect())
+}
+
+/// What DescribeTopicPartitions says, which unlike Metadata knows of eligible leaders (KIP-966).
+pub(crate) async fn eligible_leaders(
+    raw: &mut Raw,
+    address: &str,
+    topics: &[&str],
+) -> Answer<Vec<((String, i32), Replication)>> {
+    let asked = |topic: &&str| TopicRequest::default().with_name(text(topic).into());
+    let request = DescribeTopicPartitionsRequest::default()
+        .with_topics(topics.iter().map(asked).collect())
+        .with_response_partition_limit(2_000);
+    let answer = raw.call(address, &request, 0).await?;
+    let mut all = Vec::new();
+    for topic in &answer.topics {
+        let name = topic.name.as_ref().map(|name| name.to_string());
+        for told in &topic.partitions {
+            let elr = told.eligible_leader_replicas.as_deref();
+            let place = (name.clone().unwrap_or_default(), told.partition_index);
+            let replication = Replication {
+                leader: Some(told.leader_id.0).filter(|leader| *leader >= 0),
+                epoch: told.leader_epoch,
+                replicas: ids(&told.replica_nodes),
+                isr: ids(&told.isr_nodes),
+                elr: ids(elr.unwrap_or_default()),
+                ..Replication::default()
+            };
+            all.push((place, replication));
+        }
+    }
+    Ok(all)
+}
+
+fn ids(ids: &[BrokerId]) -> Vec<i32> {
+    ids.iter().map(|id| id.0).collect()
 }
 
 /// A new session of a transactional id, or with none an idempotent producer.
@@ -456,4 +590,101 @@ pub(crate) async fn committed(
         }
     }
     Ok(offsets)
+}
+
+/// What a member learned by joining.
+pub(crate) struct Joined {
+    pub(crate) member_id: String,
+    pub(crate) generation: i32,
+    /// All members, for the leader.
+    pub(crate) members: Vec<String>,
+}
+
+/// Joins a classic group of our own protocol, and says with which error code.
+pub(crate) async fn join(raw: &mut Raw, group: &str, member_id: &str) -> Answer<(i16, Joined)> {
+    let address = coordinator(raw, GROUP, group).await?;
+    let protocol = JoinGroupRequestProtocol::default().with_name(text("by-hand"));
+    let request = JoinGroupRequest::default()
+        .with_group_id(text(group).into())
+        .with_session_timeout_ms(3_000)
+        .with_rebalance_timeout_ms(2_000)
+        .with_member_id(text(member_id))
+        .with_protocol_type(text("kchaos"))
+        .with_protocols(vec![protocol]);
+    let answer = raw.call(&address, &request, 5).await?;
+    let members = answer.members.iter();
+    let joined = Joined {
+        member_id: answer.member_id.to_string(),
+        generation: answer.generation_id,
+        members: members.map(|member| member.member_id.to_string()).collect(),
+    };
+    Ok((answer.error_code, joined))
+}
+
+/// What the member is given, by the shares that its leader gives.
+pub(crate) async fn sync(
+    raw: &mut Raw,
+    group: &str,
+    joined: &Joined,
+    shares: Vec<(String, String)>,
+) -> Answer<String> {
+    let address = coordinator(raw, GROUP, group).await?;
+    let assignment = |(member, share): (String, String)| {
+        SyncGroupRequestAssignment::default()
+            .with_member_id(text(&member))
+            .with_assignment(Bytes::from(share))
+    };
+    let request = SyncGroupRequest::default()
+        .with_group_id(text(group).into())
+        .with_generation_id(joined.generation)
+        .with_member_id(text(&joined.member_id))
+        .with_assignments(shares.into_iter().map(assignment).collect());
+    let answer = raw.call(&address, &request, 3).await?;
+    checked(answer.error_code)?;
+    Ok(String::from_utf8_lossy(&answer.assignment).into_owned())
+}
+
+pub(crate) async fn heartbeat(raw: &mut Raw, group: &str, joined: &Joined) -> Answer<()> {
+    let address = coordinator(raw, GROUP, group).await?;
+    let request = HeartbeatRequest::default()
+        .with_group_id(text(group).into())
+        .with_generation_id(joined.generation)
+        .with_member_id(text(&joined.member_id));
+    checked(raw.call(&address, &request, 3).await?.error_code)
+}
+
+/// Commits as a member, outside transactions.
+pub(crate) async fn commit(
+    raw: &mut Raw,
+    group: &str,
+    joined: &Joined,
+    topic: &str,
+    offsets: &BTreeMap<i32, i64>,
+) -> Answer<()> {
+    let address = coordinator(raw, GROUP, group).await?;
+    let partition = |(partition, offset): (&i32, &i64)| {
+        OffsetCommitRequestPartition::default()
+            .with_partition_index(*partition)
+            .with_committed_offset(*offset)
+            .with_committed_leader_epoch(-1)
+    };
+    let topic = OffsetCommitRequestTopic {
+        name: text(topic).into(),
+        partitions: offsets.iter().map(partition).collect(),
+        ..OffsetCommitRequestTopic::default()
+    };
+    let request = OffsetCommitRequest {
+        group_id: text(group).into(),
+        generation_id_or_member_epoch: joined.generation,
+        member_id: text(&joined.member_id),
+        topics: vec![topic],
+        ..OffsetCommitRequest::default()
+    };
+    let answer = raw.call(&address, &request, 8).await?;
+    let mut codes = answer
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .map(|one| one.error_code);
+    codes.find(|code| *code != 0).map_or(Ok(()), checked)
 }

@@ -21,7 +21,7 @@ pub(crate) type Sources = HashMap<Value, u32>;
 
 /// `--bootstrap --history --topics a:8,b:4 [--groups g:topic:8,…]`
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
-    let mut raw = Raw::new(flags.text("bootstrap")?, "scan");
+    let mut raw = Raw::of(flags, "scan")?;
     let mut journal = Journal::open(flags.text("history")?, "scan")?;
     for (topic, partition) in from_start(flags.text("topics")?)?.into_keys() {
         scan(&mut raw, &mut journal, (&topic, partition)).await?;

@@ -58,7 +58,7 @@ struct Work {
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
     let name = flags.text("name")?;
     let mut client = Client {
-        raw: Raw::new(flags.text("bootstrap")?, name),
+        raw: Raw::of(flags, name)?,
         journal: Journal::open(flags.text("history")?, name)?,
         id: flags.text("id")?.to_owned(),
         group: flags.text("group")?.to_owned(),
