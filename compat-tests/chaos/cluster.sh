@@ -103,23 +103,31 @@ network() {
 
 # inside run|bare COMMAND…
 inside() {
-  local word=$1 node
+  local word=$1
   shift
   network > "$CLUSTER_DIR/network.log" 2>&1 || die "$(cat "$CLUSTER_DIR/network.log")"
   export BOOTSTRAP
   BOOTSTRAP=$(list "${nodes[@]/%/:9092}")
   BOOTSTRAP=$subnet.${BOOTSTRAP//,/,$subnet.}
-  if [ "$word" = run ]; then
-    [ "$BROKER" != tidewater ] || "$0" etcd >> "$CLUSTER_DIR/etcd.log" 2>&1 &
-    for node in "${nodes[@]}"; do
-      "$0" node "$node" >> "$CLUSTER_DIR/broker-$node.log" 2>&1 &
-    done
-    for node in "${nodes[@]}"; do
-      python3 "$compat/lib/wire.py" ready "$(address "$node"):9092" "${BROKER_READY_S:-60}" ||
-        die "broker $node is not ready: $(tail -5 "$CLUSTER_DIR/broker-$node.log")"
-    done
-  fi
+  if [ "$word" = run ]; then all_up; fi
   "$@"
+}
+
+# all_up: starts all, and returns when each broker answers.
+all_up() {
+  local node end=$((SECONDS + ${BROKER_READY_S:-60}))
+  local -A pid
+  [ "$BROKER" != tidewater ] || "$0" etcd >> "$CLUSTER_DIR/log-etcd" 2>&1 &
+  for node in "${nodes[@]}"; do
+    "$0" node "$node" >> "$CLUSTER_DIR/log-$node" 2>&1 &
+    pid[$node]=$!
+  done
+  for node in "${nodes[@]}"; do
+    until python3 "$compat/lib/wire.py" ready "$(address "$node"):9092" 1 2> /dev/null; do
+      kill -0 "${pid[$node]}" 2> /dev/null && [ "$SECONDS" -lt "$end" ] && continue
+      die "broker $node is not ready; the end of its log:"$'\n'"$(tail -5 "$CLUSTER_DIR/log-$node")"
+    done
+  done
 }
 
 # ---- its members
@@ -198,10 +206,10 @@ lose() {
   done
 }
 
-# slow WHO: late by netem where the kernel has it, and else by a link that takes no more than 4 Mbit/s and queues the rest.
+# slow WHO: late by netem where the kernel has it, and else by a link that takes no more than 1 Mbit/s and queues the rest.
 slow() {
   tc qdisc add dev "to-$1" root netem delay 50ms 30ms 2> /dev/null ||
-    tc qdisc add dev "to-$1" root tbf rate 4mbit burst 8kb latency 400ms
+    tc qdisc add dev "to-$1" root tbf rate 1mbit burst 4kb latency 600ms
 }
 
 heal() {

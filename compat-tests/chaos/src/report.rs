@@ -147,6 +147,9 @@ pub struct Figures {
     /// By outcome: ok, fail, info.
     transactions: [usize; 3],
     scanned: usize,
+    /// By kind of fault: how many, and the longest that a write took which was under way between its beginning and the next's, in
+    /// microseconds.
+    faults: BTreeMap<String, (usize, u64)>,
 }
 
 impl Figures {
@@ -168,7 +171,33 @@ impl Figures {
                 figures.transactions[op.outcome as usize] += 1;
             }
         }
+        figures.count_faults(history);
         figures
+    }
+
+    fn count_faults(&mut self, history: &History) {
+        let mut faults: Vec<(u64, u32, u64)> = Vec::new();
+        for op in &history.ops {
+            if let Action::Fault { kind, .. } = op.action {
+                faults.push((op.invoke, kind, 0));
+            }
+        }
+        for op in history.ops.iter().filter(|op| op.complete != NEVER) {
+            if !matches!(op.action, Action::Send { .. }) {
+                continue;
+            }
+            // From the one during which it began to the one during which it ended.
+            let first = faults.partition_point(|(began, ..)| *began <= op.invoke);
+            let later = faults.partition_point(|(began, ..)| *began <= op.complete);
+            for (_, _, longest) in &mut faults[first.saturating_sub(1)..later] {
+                *longest = op.complete.saturating_sub(op.invoke).max(*longest);
+            }
+        }
+        for (_, kind, longest) in faults {
+            let name = history.names.name(kind).to_owned();
+            let (count, known) = self.faults.entry(name).or_default();
+            (*count, *known) = (*count + 1, longest.max(*known));
+        }
     }
 }
 
@@ -180,6 +209,14 @@ impl fmt::Display for Figures {
             "{} operations: {} records acknowledged, {} read, {} there in the end\n\
              transactions: {committed} committed, {aborted} aborted, {unknown} unknown",
             self.operations, self.acknowledged, self.read, self.scanned
-        )
+        )?;
+        for (kind, (count, longest)) in &self.faults {
+            let longest = *longest as f64 / 1e6;
+            writeln!(
+                out,
+                "{count} × {kind}: the longest write took {longest:.1} s"
+            )?;
+        }
+        Ok(())
     }
 }

@@ -171,7 +171,7 @@ impl Nemesis {
             }
             Kind::Pause | Kind::LongPause => self.pause(node, fault.length_ms).await,
             Kind::EtcdPause => self.pause(Member::Etcd, fault.length_ms).await,
-            Kind::EtcdKill => {
+            Kind::EtcdKill | Kind::EtcdGone => {
                 self.cluster.kill(Member::Etcd).await;
                 self.pass(fault.length_ms).await?;
                 self.cluster.start(Member::Etcd)

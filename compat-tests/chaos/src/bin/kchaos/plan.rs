@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     EtcdKill,
     /// The store is stopped, and goes on.
     EtcdPause,
+    /// The store is gone for a minute.
+    EtcdGone,
 }
 
 const KINDS: &[(Kind, &str)] = &[
@@ -67,6 +69,7 @@ const KINDS: &[(Kind, &str)] = &[
     (Kind::KillAll, "kill-all"),
     (Kind::EtcdKill, "etcd-kill"),
     (Kind::EtcdPause, "etcd-pause"),
+    (Kind::EtcdGone, "etcd-gone"),
 ];
 
 impl Kind {
@@ -76,7 +79,10 @@ impl Kind {
     }
 
     fn wants_etcd(self) -> bool {
-        matches!(self, Kind::FromEtcd | Kind::EtcdKill | Kind::EtcdPause)
+        matches!(
+            self,
+            Kind::FromEtcd | Kind::EtcdKill | Kind::EtcdPause | Kind::EtcdGone
+        )
     }
 }
 
@@ -103,7 +109,7 @@ impl Fault {
             Kind::OneWay => format!("{node} to {peer}"),
             Kind::PauseAndKill => format!("{node}, {peer}"),
             Kind::Rolling | Kind::KillAll => "all".to_owned(),
-            Kind::EtcdKill | Kind::EtcdPause => "etcd".to_owned(),
+            Kind::EtcdKill | Kind::EtcdPause | Kind::EtcdGone => "etcd".to_owned(),
             _ => node.to_string(),
         }
     }
@@ -178,6 +184,7 @@ impl Plan {
             Kind::PauseAndKill => (session / 4, session * 3 / 4),
             Kind::EtcdKill => (0, 2 * session),
             Kind::EtcdPause => (session / 4, 3 * session),
+            Kind::EtcdGone => (60_000, 60_001),
         };
         least + self.rng.below((most - least).max(1))
     }
@@ -230,7 +237,7 @@ mod tests {
 
     #[test]
     fn every_kind_comes_once_before_any_comes_again() {
-        for (etcd, count) in [(true, KINDS.len()), (false, KINDS.len() - 3)] {
+        for (etcd, count) in [(true, KINDS.len()), (false, KINDS.len() - 4)] {
             let mut kinds: Vec<_> = plan(1, "", etcd)
                 .take(count)
                 .map(|fault| fault.kind)
