@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +26,40 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// (topic, partition)
 type Place = (String, i32);
+
+/// When the call under way has hung for too long, in microseconds; 0 without one.
+static HANGS_FROM_US: AtomicU64 = AtomicU64::new(0);
+/// Three times what the coordinator gives a transaction.
+const HANGS_AFTER_US: u64 = 45_000_000;
+
+/// A transaction under way. librdkafka's send_offsets_to_transaction may wait for ever for a coordinator that is gone, whatever its
+/// time-out (its issues 5456 and 5511): then only a new process goes on.
+struct Watched;
+
+impl Watched {
+    fn from_now() -> Watched {
+        HANGS_FROM_US.store(now_us() + HANGS_AFTER_US, Ordering::Relaxed);
+        Watched
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        HANGS_FROM_US.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Ends the process once it hangs, as a kill would: what it was at was never asked to be committed.
+fn watch() {
+    loop {
+        thread::sleep(Duration::from_millis(500));
+        let from_us = HANGS_FROM_US.load(Ordering::Relaxed);
+        if from_us != 0 && now_us() > from_us {
+            eprintln!("librdkafka hangs: starting anew");
+            std::process::exit(3);
+        }
+    }
+}
 
 /// Notices that partitions came or went: what was read of those that went is not this instance's any more, and those that came
 /// start at what is committed.
@@ -94,6 +129,7 @@ struct Instance {
 /// `--bootstrap --history --name --id --group --input --output --outputs --writer [--batch 300] [--protocol classic|consumer] [--sloppy true]`. Goes on until it is killed; ends
 /// with exit code 3 when only a new start can help, as after a fatal error of the producer.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+    thread::spawn(watch);
     let mut instance = Instance::new(flags)?;
     match instance.work() {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -242,6 +278,7 @@ impl Instance {
             sends: self.planned(&sends),
         };
         let begun = self.journal.begin(Outcome::Fail, op)?;
+        let _watched = Watched::from_now();
         self.producer.begin_transaction()?;
         if let Err(error) = self.write(&sends, &next) {
             return self.abort(begun, read, &error);
