@@ -21,6 +21,10 @@ TOPIC, PARTITIONS, HALF = "orders", 3, 150
 ABOUT_OLD_NAMES = {
     ("kafka_consumergroup_current_offset_sum", "_sum"),
     ("kafka_consumergroup_lag_sum", "_sum"),
+    ("kafka_log_logcleanermanager_time_since_last_run_ms", "abbreviated units"),
+    ("kafka_log_logcleanermanager_uncleanable_bytes", "camelCase"),
+    ("kafka_log_logcleanermanager_uncleanable_partitions_count", "_count"),
+    ("kafka_log_logcleanermanager_uncleanable_partitions_count", "camelCase"),
     ("kafka_server_socket_server_metrics_connection_count", "_count"),
     ("kafka_server_socket_server_metrics_connection_count", "camelCase"),
 }
