@@ -148,6 +148,9 @@ pub enum Op {
         end: End,
         /// What was answered.
         offset: Option<i64>,
+        /// The leader epoch in which it was, if the answer says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<i32>,
     },
     /// InitProducerId of a transactional id: earlier sessions are fenced.
     Init {

@@ -65,6 +65,7 @@ pub enum Action {
         partition: u32,
         end: End,
         offset: i64,
+        epoch: Option<i32>,
     },
     Init {
         id: u32,
@@ -338,10 +339,12 @@ impl Loader {
                 partition,
                 end,
                 offset,
+                epoch,
             } => Action::List {
                 partition: self.history.partitions.number(&partition),
                 end,
                 offset: offset.unwrap_or(UNKNOWN),
+                epoch,
             },
             Op::Init { id, producer } => Action::Init {
                 id: self.history.names.number(&id),

@@ -15,7 +15,7 @@
 //! | 11 | `precommitted`: a transaction reads what it wrote | never |
 //! | 12 | `read-before-write`: read before its send began | never |
 //! | 13 | `inversion`: acknowledged before another was sent, and yet behind it | never |
-//! | 14 | `stale-end`, `regression`: an end of the log below what was there before the question | acks other than all |
+//! | 14 | `stale-end`, `regression`: an end of the log below what was there before the question | acks other than all; told in a leader epoch that was over |
 //! | 15 | `cycle`: transactions read each other's records | never |
 //! | 16 | `double-consume`, `skipped-consume`: two transactions of a group processed a record, or none did | never |
 //! | 17 | `producer`, `member`: what a fenced producer or an earlier generation wrote took effect | never |

@@ -77,6 +77,7 @@ pub(super) fn the_start_only_rises(facts: &Facts<'_>, sink: &mut Sink<'_>) {
                 partition,
                 end: End::Start,
                 offset,
+                ..
             } => (partition, offset),
             _ => continue,
         };
@@ -116,6 +117,7 @@ pub(super) fn the_start_only_rises(facts: &Facts<'_>, sink: &mut Sink<'_>) {
             partition,
             end: End::Start,
             offset,
+            ..
         } = op.action
             && op.is_ok()
             && let Some((_, start, by)) = start_at(partition, op.invoke)

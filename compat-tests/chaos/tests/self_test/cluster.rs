@@ -43,8 +43,13 @@ pub(crate) async fn observer(world: &World, partitions: &[&str]) {
         }
         pause().await;
         let broker = BROKERS[world.below(3)];
+        let epochs = told.iter().map(|(name, told)| (name.clone(), told.epoch));
+        let epochs: Vec<_> = epochs.collect();
         let partitions = told;
         world.whole(&process, invoke, Op::Image { broker, partitions });
+        for (partition, epoch) in epochs {
+            world.state().log(&partition).observed = epoch;
+        }
         for _ in 0..4 {
             pause().await;
         }

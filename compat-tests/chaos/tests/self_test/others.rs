@@ -15,7 +15,10 @@ pub(crate) async fn lister(world: &World, partitions: &[&str]) {
         let end = [End::Start, End::High, End::Stable][world.below(3)];
         let invoke = world.tick();
         pause().await;
-        let offset = answer(world, partition, end);
+        let (offset, epoch) = match world.percent(5) {
+            true => deposed(world, partition, end),
+            false => answer(world, partition, end),
+        };
         pause().await;
         let (partition, offset) = (partition.to_owned(), Some(offset));
         world.whole(
@@ -25,19 +28,31 @@ pub(crate) async fn lister(world: &World, partitions: &[&str]) {
                 partition,
                 end,
                 offset,
+                epoch: Some(epoch),
             },
         );
     }
 }
 
-fn answer(world: &World, partition: &str, end: End) -> i64 {
+/// What a leader of an earlier epoch says, who does not know that it is over.
+fn deposed(world: &World, partition: &str, end: End) -> (i64, i32) {
+    let (offset, epoch) = answer(world, partition, end);
+    let observed = world.state().log(partition).observed;
+    match observed > 0 && end != End::Start {
+        true => (offset / 2, observed - 1),
+        false => (offset, epoch),
+    }
+}
+
+fn answer(world: &World, partition: &str, end: End) -> (i64, i32) {
     let mut state = world.state();
+    let epoch = state.log(partition).epoch;
     let (start, next, stable) = (
         state.logs[partition].start,
         state.logs[partition].next,
         state.stable(partition),
     );
-    match end {
+    let offset = match end {
         End::Start if start > 0 && state.broken(Mutant::StartFalls, 60) => 0,
         End::Start => start,
         End::High if state.broken(Mutant::EndBehind, 30) => (next - 2).max(0),
@@ -45,7 +60,8 @@ fn answer(world: &World, partition: &str, end: End) -> i64 {
         End::Stable if state.broken(Mutant::StableFalls, 20) => stable / 2,
         End::Stable if state.broken(Mutant::StableBehind, 20) => (stable - 20).max(0),
         End::Stable => stable,
-    }
+    };
+    (offset, epoch)
 }
 
 /// Deletes from the beginning of a log, a little at a time.

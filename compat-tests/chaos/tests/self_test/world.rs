@@ -49,6 +49,8 @@ pub(crate) struct Log {
     pub holes: Vec<i64>,
     pub leader: i32,
     pub epoch: i32,
+    /// The latest epoch that an observer wrote down.
+    pub observed: i32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

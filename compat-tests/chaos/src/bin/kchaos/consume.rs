@@ -118,13 +118,14 @@ async fn list(
     end: End,
 ) -> Result<()> {
     let invoke = now_us();
-    match requests::list(raw, topic, partition, end).await {
-        Ok(offset) => journal.whole(
+    match requests::end_and_epoch(raw, topic, partition, end).await {
+        Ok((offset, epoch)) => journal.whole(
             invoke,
             Op::List {
                 partition: format!("{topic}-{partition}"),
                 end,
                 offset: Some(offset),
+                epoch,
             },
         ),
         Err(_) => Ok(()),

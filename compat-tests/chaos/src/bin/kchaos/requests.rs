@@ -309,6 +309,17 @@ pub(crate) async fn fetch(
 
 /// One end of a log.
 pub(crate) async fn list(raw: &mut Raw, topic: &str, partition: i32, end: End) -> Answer<i64> {
+    let told = end_and_epoch(raw, topic, partition, end).await;
+    told.map(|(offset, _)| offset)
+}
+
+/// One end of a log, and the leader epoch of the broker that says so, which of the start of a log is another.
+pub(crate) async fn end_and_epoch(
+    raw: &mut Raw,
+    topic: &str,
+    partition: i32,
+    end: End,
+) -> Answer<(i64, Option<i32>)> {
     const LATEST: i64 = -1;
     const EARLIEST: i64 = -2;
     let address = leader(raw, topic, partition).await?;
@@ -352,7 +363,10 @@ pub(crate) async fn log_ends(
         stable: end == LogEnd::Stable,
     };
     let answers = list_offsets(raw, address, places, question).await?;
-    let told = |(place, answer): ((String, i32), Answer<i64>)| Some((place, answer.ok()?));
+    let told = |(place, answer): ((String, i32), Answer<_>)| {
+        let (offset, _) = answer.ok()?;
+        Some((place, offset))
+    };
     Ok(answers.into_iter().filter_map(told).collect())
 }
 
@@ -364,7 +378,8 @@ struct Question {
     stable: bool,
 }
 
-type Offsets = Vec<((String, i32), Answer<i64>)>;
+/// An offset for each, and the leader epoch that goes with it.
+type Offsets = Vec<((String, i32), Answer<(i64, Option<i32>)>)>;
 
 async fn list_offsets(
     raw: &mut Raw,
@@ -394,7 +409,9 @@ async fn list_offsets(
         let name = topic.name.to_string();
         topic.partitions.into_iter().map(move |told| {
             let place = (name.clone(), told.partition_index);
-            (place, checked(told.error_code).map(|()| told.offset))
+            let epoch = Some(told.leader_epoch).filter(|epoch| *epoch >= 0);
+            let answer = checked(told.error_code).map(|()| (told.offset, epoch));
+            (place, answer)
         })
     };
     Ok(answer.topics.into_iter().flat_map(of_topic).collect())
