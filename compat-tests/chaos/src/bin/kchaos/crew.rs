@@ -55,10 +55,10 @@ pub(crate) fn topics() -> String {
     topics.join(",")
 }
 
-/// Makes the topics. Records carry the time since the machine's start, which for retention is long ago, so nothing is deleted.
+/// Makes the topics.
 pub(crate) async fn make_topics(raw: &mut Raw, replicas: i16) -> Result<()> {
     let min_isr = replicas - i16::from(replicas > 1);
-    let configs = format!("segment.bytes=16777216,retention.ms=-1,min.insync.replicas={min_isr}");
+    let configs = format!("segment.bytes=16777216,min.insync.replicas={min_isr}");
     for (name, partitions) in TOPICS {
         let new = NewTopic {
             name,

@@ -133,7 +133,7 @@ impl Failover {
             name: TOPIC,
             partitions: 1,
             replicas: 3,
-            configs: "min.insync.replicas=2,retention.ms=-1",
+            configs: "min.insync.replicas=2",
         };
         requests::create(&mut raw, &new).await?;
         let init = async |raw: &mut Raw| requests::init_producer_id(raw, None).await;

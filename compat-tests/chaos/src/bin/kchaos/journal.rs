@@ -15,6 +15,12 @@ pub(crate) fn now_us() -> u64 {
     now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
 }
 
+/// What the calendar says, in milliseconds: for the timestamps of records, by which brokers decide what is old.
+pub(crate) fn wall_ms() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
+}
+
 /// How long it is until then; nothing if it is over.
 pub(crate) fn until(end_us: u64) -> Duration {
     Duration::from_micros(end_us.saturating_sub(now_us()))

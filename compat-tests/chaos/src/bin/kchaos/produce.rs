@@ -10,7 +10,7 @@ use wire::Bytes;
 use wire::batch::{BatchBuilder, BatchOptions};
 
 use crate::flags::Flags;
-use crate::journal::{Journal, Told, now_us, until};
+use crate::journal::{Journal, Told, now_us, until, wall_ms};
 use crate::payload;
 use crate::raw::{DUPLICATE_SEQUENCE_NUMBER, Failure, Raw, persist};
 use crate::requests::{self, Produce};
@@ -152,12 +152,7 @@ pub(crate) fn batch(
     }
     let mut builder = BatchBuilder::new(options);
     for value in values {
-        builder.append(
-            now_us() as i64 / 1000,
-            None,
-            Some(&payload::bytes(*value)),
-            &[],
-        )?;
+        builder.append(wall_ms(), None, Some(&payload::bytes(*value)), &[])?;
     }
     Ok(builder.build()?)
 }
