@@ -37,7 +37,8 @@ struct Nemesis {
     kills_of_clients: u32,
 }
 
-/// `--bootstrap --cluster-command --seed [--etcd false] [--kinds kill,pause,…] [--session-ms 9000] [--gap-ms 3000] [--settle-ms 20000] [--patience-ms 15000]`,
+/// `--bootstrap --cluster-command --seed [--etcd false] [--kinds kill,pause,…] [--session-ms 9000] [--gap-ms 3000] [--settle-ms 20000] [--patience-ms 15000]
+/// [--as-acks-all false]`,
 /// and what [`Crew::of`] takes.
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode> {
     let cluster = Cluster::of(flags)?;
@@ -91,7 +92,7 @@ impl Nemesis {
             "{} faults; {} clients killed with -9, {} began anew by themselves",
             self.faults, self.kills_of_clients, self.crew.restarts
         );
-        Ok(crew::judge(&self.dir)? && whole)
+        Ok(crew::judge(&self.dir, flags.or("as-acks-all", false)?)? && whole)
     }
 
     fn say(&self, what: &str) {

@@ -70,7 +70,7 @@ impl Storm {
             kills.join(", "),
             self.crew.restarts
         );
-        Ok(crew::judge(&self.dir)? && whole)
+        Ok(crew::judge(&self.dir, false)? && whole)
     }
 
     fn bootstrap(&self) -> String {
