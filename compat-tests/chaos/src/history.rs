@@ -440,6 +440,12 @@ mod tests {
             r#"{"process":"p","id":4,"invoke":1,"outcome":"fail","op":{"scan":{"partition":"c-0","from":0,"to":9,"records":[[1,"1.1","k"],[2,"1.2","k",true]]}}}"#,
             r#"{"process":"p","id":5,"invoke":1,"outcome":"ok","op":{"assign":{}}}"#,
             r#"{"process":"p","id":6,"invoke":1,"outcome":"ok","op":{"list":{"partition":"c-0","end":"stable","offset":7}}}"#,
+            r#"{"process":"p","id":7,"invoke":1,"outcome":"ok","op":{"list":{"partition":"c-0","end":"high","offset":7,"epoch":2}}}"#,
+            r#"{"process":"w","id":1,"invoke":1,"outcome":"ok","op":{"image":{"broker":1,"partitions":{"c-0":{"leader":2,"epoch":3,"replicas":[1,2,3],"isr":[2],"elr":[1],"stable":4,"high":5,"end":6}}}}}"#,
+            r#"{"process":"w","id":2,"invoke":1,"outcome":"ok","op":{"image":{"broker":1,"partitions":{"c-0":{"epoch":4,"replicas":[1,2],"isr":[]}}}}}"#,
+            r#"{"process":"r","id":1,"invoke":1,"outcome":"ok","op":{"replica":{"partition":"c-0","broker":1,"from":0,"to":9,"batches":[[0,4,1,77],[5,8,2,78]]}}}"#,
+            r#"{"process":"n","id":1,"invoke":1,"complete":2,"outcome":"ok","op":{"fault":{"kind":"pause","target":"2","excuses_ms":500}}}"#,
+            r#"{"process":"n","id":2,"invoke":1,"outcome":"ok","op":{"rest":{"patience_ms":500}}}"#,
         ] {
             let line: Line = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&line).unwrap(), text);

@@ -194,8 +194,14 @@ impl Cluster {
         self.run(&["cut", from, to]).await
     }
 
-    /// Until every replica of these topics is in sync, as one of the brokers says: at most for so long.
-    pub(crate) async fn in_sync(&self, topics: &[&str], patience: Duration) -> Result<()> {
+    /// Until every partition of these topics has so many replicas, and all in sync, as one of the brokers says: at most for so
+    /// long.
+    pub(crate) async fn in_sync(
+        &self,
+        topics: &[&str],
+        replicas: usize,
+        patience: Duration,
+    ) -> Result<()> {
         let mut raw = Raw::new(&self.bootstrap(), "in-sync").with_timeout(Duration::from_secs(2));
         let end_us = now_us() + patience.as_micros() as u64;
         loop {
@@ -206,7 +212,8 @@ impl Cluster {
                 Ok(image) if image.partitions.is_empty() => "no partition is known".to_owned(),
                 Ok(image) => {
                     let lacks = image.partitions.iter().find(|(_, told)| {
-                        told.leader.is_none() || told.isr.len() < told.replicas.len()
+                        let lens = [told.isr.len(), told.replicas.len()];
+                        told.leader.is_none() || lens != [replicas; 2]
                     });
                     match lacks {
                         Some(((topic, partition), told)) => {

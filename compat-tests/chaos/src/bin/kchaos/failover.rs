@@ -224,7 +224,7 @@ impl Failover {
 
     async fn round(&mut self, how: How) -> Result<Round> {
         let patience = Duration::from_micros(PATIENCE_US);
-        self.cluster.in_sync(&[TOPIC], patience).await?;
+        self.cluster.in_sync(&[TOPIC], 3, patience).await?;
         let mut round = Round::default();
         let mut raw = Raw::new(&self.cluster.bootstrap(), "failover").with_timeout(TIMEOUT);
         let old = self.write(&mut raw, &mut round, None).await?;
@@ -300,7 +300,7 @@ impl Failover {
 
     async fn finish(&mut self, dir: &str) -> Result<()> {
         self.cluster
-            .in_sync(&[TOPIC], Duration::from_micros(PATIENCE_US))
+            .in_sync(&[TOPIC], 3, Duration::from_micros(PATIENCE_US))
             .await?;
         let mut journal = Journal::open(&format!("{dir}/scan.jsonl"), "scan")?;
         scan::scan(&mut self.raw, &mut journal, (TOPIC, 0)).await?;

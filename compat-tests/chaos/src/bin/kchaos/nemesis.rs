@@ -13,8 +13,8 @@ use crate::crew::{self, Crew, Rng};
 use crate::flags::Flags;
 use crate::journal::{Journal, now_us};
 use crate::plan::{Fault, Kind, Plan};
-use crate::raw::Raw;
-use crate::replicas;
+use crate::raw::{Raw, persist};
+use crate::{replicas, requests};
 
 /// How long replicas may take to be in sync again.
 const IN_SYNC: Duration = Duration::from_secs(120);
@@ -194,6 +194,7 @@ impl Nemesis {
             Kind::DiskFull => self.fill(fault).await,
             Kind::Replace => self.replace(fault).await,
             Kind::Rolling => self.roll().await,
+            Kind::Reassign => self.reassign(fault).await,
             Kind::PauseAndKill => {
                 self.cluster.signal(node, Signal::STOP)?;
                 self.cluster.kill(peer).await;
@@ -287,10 +288,28 @@ impl Nemesis {
         Ok(())
     }
 
+    /// The peer's replicas go; they come back empty, and while they are filled the other is killed, who led some of what they copy.
+    async fn reassign(&mut self, fault: &Fault) -> Result<()> {
+        self.in_sync().await?;
+        let (topic, partitions) = crew::TOPICS[0];
+        let others = NODES.into_iter().filter(|other| *other != fault.peer);
+        let others: Vec<i32> = others.collect();
+        let mut raw = Raw::new(&self.cluster.bootstrap(), "reassign");
+        assign(&mut raw, (topic, partitions), &others).await?;
+        self.cluster.in_sync(&[topic], 2, IN_SYNC).await?;
+        let mut all = vec![fault.peer];
+        all.extend(others);
+        assign(&mut raw, (topic, partitions), &all).await?;
+        self.cluster.kill(Member::Broker(fault.node)).await;
+        self.pass(fault.length_ms).await?;
+        self.start(fault.node).await?;
+        self.in_sync().await
+    }
+
     async fn in_sync(&self) -> Result<()> {
         let topics = crew::TOPICS.iter().map(|(name, _)| *name);
         let topics: Vec<&str> = topics.chain(INTERNAL).collect();
-        self.cluster.in_sync(&topics, IN_SYNC).await
+        self.cluster.in_sync(&topics, 3, IN_SYNC).await
     }
 
     /// Everything heals, everybody comes to the end of what there is, and somebody looks at all of it.
@@ -306,4 +325,11 @@ impl Nemesis {
         replicas::look(raw, &mut journal, &self.cluster).await?;
         Ok(whole)
     }
+}
+
+/// Gives a topic other replicas, as soon as somebody can.
+async fn assign(raw: &mut Raw, (topic, partitions): (&str, i32), replicas: &[i32]) -> Result<()> {
+    let end_us = now_us() + 60_000_000;
+    let ask = async |raw: &mut Raw| requests::reassign(raw, topic, partitions, replicas).await;
+    persist(raw, end_us, ask).await.0.context("reassignment")
 }

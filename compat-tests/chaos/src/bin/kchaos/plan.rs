@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     PauseAndKill,
     /// All brokers at once.
     KillAll,
+    /// A replica of each partition of a topic goes and comes back, and a leader is killed while it copies.
+    Reassign,
     /// The store is killed and started again.
     EtcdKill,
     /// The store is stopped, and goes on.
@@ -67,6 +69,7 @@ const KINDS: &[(Kind, &str)] = &[
     (Kind::Rolling, "rolling"),
     (Kind::PauseAndKill, "pause-and-kill"),
     (Kind::KillAll, "kill-all"),
+    (Kind::Reassign, "reassign"),
     (Kind::EtcdKill, "etcd-kill"),
     (Kind::EtcdPause, "etcd-pause"),
     (Kind::EtcdGone, "etcd-gone"),
@@ -107,7 +110,7 @@ impl Fault {
         match self.kind {
             Kind::Pair => format!("{node} and {peer}"),
             Kind::OneWay => format!("{node} to {peer}"),
-            Kind::PauseAndKill => format!("{node}, {peer}"),
+            Kind::PauseAndKill | Kind::Reassign => format!("{node}, {peer}"),
             Kind::Rolling | Kind::KillAll => "all".to_owned(),
             Kind::EtcdKill | Kind::EtcdPause | Kind::EtcdGone => "etcd".to_owned(),
             _ => node.to_string(),
@@ -176,7 +179,7 @@ impl Plan {
             | Kind::Pair
             | Kind::OneWay
             | Kind::FromEtcd => (session / 4, session * 7 / 4),
-            Kind::Term | Kind::Replace | Kind::KillAll => (0, 1_000),
+            Kind::Term | Kind::Replace | Kind::KillAll | Kind::Reassign => (0, 1_000),
             Kind::Pause => (session / 10, session * 3 / 4),
             Kind::LongPause => (session * 5 / 4, session * 7 / 4),
             Kind::Loss | Kind::Slow | Kind::DiskFull => (4_000, 8_000),
