@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fix docs bench compat faults fuzz setup
+.PHONY: help run test lint fix docs bench compat fuzz setup
 MAKEFLAGS += --no-print-directory
 
 # The toolchain is pinned once, by rust-version in Cargo.toml; rustup obeys this variable.
@@ -42,11 +42,6 @@ bench: ## Measure the partition store again (docs/performance.md).
 compat: ## Other people's clients and test suites: all of them (40 minutes), or one with SUITE=kcat
 	.ci/setup cargo build --locked --release --package tidewater-server
 	compat-tests/run $(if $(SUITE),$(SUITE),--all --record --keep-going)
-
-faults: ## Three brokers, each kind of fault and failover, judged: MINUTES (12), SEED, BROKER=apache-kafka. Needs root.
-	.ci/setup cargo build --locked --release --package tidewater-server
-	compat-tests/chaos/faults.sh --minutes $(or $(MINUTES),12) --records $$(($(or $(MINUTES),12) * 25000)) $(if $(SEED),--seed $(SEED))
-	compat-tests/chaos/failover.sh --rounds $(or $(ROUNDS),5)
 
 fuzz: ## Each fuzz target for FUZZ_SECONDS (20), or one with TARGET=frame
 	@.ci/setup .ci/fuzz $(TARGET)
